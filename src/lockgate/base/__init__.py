@@ -1,0 +1,1 @@
+"""The ground floor: errors, canonical bytes, settings, files and child processes."""

@@ -1,0 +1,96 @@
+"""Canonical bytes and the records that are made of them.
+
+A record is a frozen value with one JSON form: keys sorted, no white space, UTF-8, no floats. The same record
+gives the same bytes on every machine, so a record's bytes may be hashed, compared and signed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+from lockgate.base.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every record that a stage takes or returns. Unknown fields are refused on reading."""
+
+
+class Foreign(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of JSON objects that others define (OCI, in-toto). Unknown fields are tolerated."""
+
+
+def encode(value: object) -> bytes:
+    """Return the canonical JSON of a record or plain value: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        TypeError: the value holds a float or a type without a JSON form.
+    """
+    plain = msgspec.to_builtins(value, str_keys=True, order="sorted")
+    _refuse_floats(plain)
+    return json.dumps(
+        plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    ).encode()
+
+
+def _refuse_floats(value: Any) -> None:
+    # Two JSON writers rarely agree on a float's text, so no float may reach bytes that are signed.
+    if isinstance(value, float):
+        raise TypeError(f"a canonical value holds the float {value!r}")
+    if isinstance(value, dict):
+        for item in value.values():
+            _refuse_floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_floats(item)
+
+
+def decode(data: bytes, kind: type[T], *, what: str = "record") -> T:
+    """Parse JSON bytes into `kind`, refusing duplicate keys, unknown record fields and wrong types.
+
+    Args:
+        data: the bytes as read.
+        kind: a `Record`, a `Foreign` struct, or any type that msgspec knows.
+        what: how to name the input in an error.
+
+    Raises:
+        UsageError: the bytes are not such a value; the message names the field.
+    """
+    try:
+        return msgspec.convert(loads(data, what=what), kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{what} is not valid: {error}") from None
+
+
+def loads(data: bytes, *, what: str = "JSON") -> Any:
+    """Parse JSON bytes strictly: UTF-8, no duplicate keys, no NaN, bounded nesting.
+
+    A parser that keeps the last of two equal keys can be shown one value while another reader sees the
+    other; RFC 8259 section 4 leaves that open, so it is refused.
+
+    Raises:
+        UsageError: the bytes are not JSON of this kind.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deeply") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsageError(f"{what} is not readable as JSON: {error}") from None
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

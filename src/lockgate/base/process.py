@@ -1,0 +1,115 @@
+"""Run a program: a time limit, drained pipes, a named environment, its whole process group ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+from lockgate.base.errors import CommandFailed, ToolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+TAIL = 4096
+"""Bytes of stderr that an error keeps."""
+
+PLAIN_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM")
+"""Variables that every child may see. Everything else, secrets included, must be passed by name."""
+
+
+class Completed(NamedTuple):
+    """What a program that ended with an accepted exit code left behind."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def plain_environment(*names: str) -> dict[str, str]:
+    """Return the variables of PLAIN_ENVIRONMENT and of `names` that are set."""
+    wanted = (*PLAIN_ENVIRONMENT, *names)
+    return {name: os.environ[name] for name in wanted if name in os.environ}
+
+
+def find(program: str) -> str:
+    """Return the path of `program` on PATH.
+
+    Raises:
+        ToolMissing: it is not there.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise ToolMissing(
+            f"`{program}` is not on PATH", hint="`inv doctor` lists what is needed and for what"
+        )
+    return path
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    accept: Sequence[int] = (0,),
+) -> Completed:
+    """Run a program without a shell and return its output.
+
+    Args:
+        argv: program and arguments; never holds a secret, since argv is visible to all users.
+        timeout: seconds until the whole process group is killed.
+        env: the child's whole environment; `plain_environment()` when not given.
+        cwd: working directory.
+        stdin: bytes to send; without it the child reads an empty stdin.
+        accept: exit codes that are answers rather than failures.
+
+    Raises:
+        ToolMissing: the program does not exist.
+        CommandFailed: another exit code, a signal, or the time limit.
+    """
+    words = [os.fspath(word) for word in argv]
+    try:
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(plain_environment() if env is None else env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise ToolMissing(
+            f"`{words[0]}` is not installed", hint="`inv doctor` lists what is needed and for what"
+        ) from None
+    except PermissionError:
+        raise ToolMissing(
+            f"`{words[0]}` may not be executed", hint="check the file's mode"
+        ) from None
+    try:
+        stdout, stderr = child.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        end_group(child)
+        raise CommandFailed(
+            words, -signal.SIGKILL, f"it did not finish within {timeout:g} s"
+        ) from None
+    except BaseException:
+        # Ctrl-C: the child has its own session and would otherwise live on.
+        end_group(child)
+        raise
+    if child.returncode not in accept:
+        raise CommandFailed(words, child.returncode, stderr[-TAIL:].decode("utf-8", "replace"))
+    return Completed(child.returncode, stdout, stderr)
+
+
+def end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child that was started in its own session, with all its descendants, and reap it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()

@@ -1,0 +1,211 @@
+"""What `lockgate.yaml` can say: one frozen dataclass a section, with its defaults and reasons.
+
+This module imports nothing heavy, since every command needs it. `settings_file` reads and checks the file.
+The texts under the fields are also the descriptions in `docs/lockgate.schema.json`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from lockgate.base.errors import UsageError
+
+Severity = Literal["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
+
+SEVERITIES: tuple[Severity, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+"""From least to most severe, in the order of Trivy's database."""
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One thing in the monorepo that becomes one image."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    path: str
+    """Folder of the sources, relative to `lockgate.yaml`."""
+    entrypoint: tuple[str, ...]
+    """Program and arguments of the image; the first must exist in the image."""
+    stack: str = "python"
+    """Name of the folder under `stacks/` (or of a stack that Lockgate ships) that gives the base."""
+    requirements: str = "requirements.txt"
+    """Hash-locked requirements file, relative to `path`."""
+    exclude: tuple[str, ...] = ()
+    """Patterns (as in a file name match, relative to `path`) of files that stay out of the image."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Environment variables of the image; no secrets, everyone can read them."""
+    port: int = 8080
+    """Port on which the service listens inside; it is given to it as `PORT`."""
+    ready: str = "/readyz"
+    """Path that answers 200 once the service can work."""
+    smoke: str = "/"
+    """Path of the real request that a deployment must answer with a 2xx."""
+    tests: str = ""
+    """Folder of the component's unit tests, relative to `path`; empty: it has none."""
+    coverage: int = 90
+    """Least percentage of lines and branches that the unit tests must reach."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What one environment tolerates. It changes verdicts and targets, never what is built."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    severity: Severity = "HIGH"
+    """Least severity that counts as a violation."""
+    blocks: bool = True
+    """Whether a violation closes the gate, or is only reported."""
+    fixed_only: bool = True
+    """Count only findings for which a fixed version exists."""
+    unknown: Severity = "HIGH"
+    """The severity that a finding without one is taken to have; it is never dropped."""
+    embedded_advisories: bool = False
+    """Accept a scan against the embedded, partial advisories."""
+    database_max_age_days: int = 2
+    """Oldest advisory database, in days, against which a verdict may be given."""
+    development_key: bool = False
+    """Accept signatures of the development key."""
+    dirty: bool = False
+    """Accept images built from a work tree with uncommitted changes, or from no commit at all."""
+    unsandboxed_scanner: bool = False
+    """Accept a scan that could not be cut off from the network by the kernel."""
+    waiver_max_days: int = 30
+    """Longest time, in days from the day it is read, that a waiver may run."""
+    target: Literal["local"] = "local"
+    """Where `inv deploy` brings the image."""
+    port: int = 8080
+    """Port on loopback where the `local` target answers; 0 picks a free one."""
+    key: str = ""
+    """Path of a cosign-format private key, or the name of an environment variable as `env://NAME`.
+    Empty: the development key."""
+    public_keys: tuple[str, ...] = ()
+    """Paths of public keys whose signatures are trusted. Empty: the public half of `key`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """How images are built."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    engine: Literal["native"] = "native"
+    """`native` merges locked packages in this process: no daemon, no root, the same bytes everywhere."""
+    platforms: tuple[str, ...] = ("linux/amd64", "linux/arm64")
+    """Platforms of the image index, in the order in which they are listed."""
+    relock: Literal["never", "when-gone"] = "never"
+    """What to do when a locked package is gone from the mirror: stop, or lock again and say so.
+    With `CI` set in the environment it is always `never`."""
+    mirror: str = ""
+    """Address of a Debian mirror. Empty: the one in the machine's apt sources."""
+    security_mirror: str = ""
+    """Address of a Debian security mirror. Empty: the one in the machine's apt sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """How images are scanned."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    scanners: tuple[Literal["vuln", "secret", "misconfig"], ...] = ("vuln", "secret", "misconfig")
+    """What Trivy looks for."""
+    database: Literal["auto", "embedded", "upstream"] = "auto"
+    """`upstream`: Trivy's database or a mirror of it; `embedded`: the advisories in this repository;
+    `auto`: a database that was pulled when there is one, else the embedded advisories."""
+    database_repository: str = ""
+    """Repository of a mirror of Trivy's database, `host/path:tag`. Empty: Trivy's own default."""
+    timeout: int = 300
+    """Seconds after which a scan is ended and counts as not done."""
+
+
+def _default_environments() -> dict[str, Environment]:
+    return {
+        "dev": Environment(
+            severity="MEDIUM",
+            blocks=False,
+            embedded_advisories=True,
+            database_max_age_days=30,
+            development_key=True,
+            dirty=True,
+            unsandboxed_scanner=True,
+        ),
+        "staging": Environment(
+            embedded_advisories=True, development_key=True, database_max_age_days=7
+        ),
+        "prod": Environment(),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The whole of `lockgate.yaml`."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    project: str
+    """Name of the project; part of image names and of the builder's id."""
+    components: dict[str, Component]
+    """Every component by its name, which is also the image's name in the store."""
+    source: str = ""
+    """Address of the repository, for labels and provenance. It is written here and not taken from git's
+    remotes, since those differ from machine to machine and the digest must not."""
+    store: str = ".lockgate/store"
+    """Folder of the image layout, relative to `lockgate.yaml`."""
+    waivers: str = "policies/waivers.yaml"
+    """File of dated, owned, reasoned permissions for findings."""
+    licences: str = "policies/licences.yaml"
+    """File of the approved licences of dependencies."""
+    environment: str = "dev"
+    """Environment when none is given with `-e`."""
+    build: Build = field(default_factory=Build)
+    scan: Scan = field(default_factory=Scan)
+    environments: dict[str, Environment] = field(default_factory=_default_environments)
+    """The three defaults are dev, staging and prod; a section here replaces the whole set."""
+
+    def component(self, name: str) -> tuple[str, Component]:
+        """Return a component and its name; with an empty name the only one.
+
+        Raises:
+            UsageError: there is no such component, or several and none was named.
+        """
+        if not name:
+            if len(self.components) == 1:
+                return next(iter(self.components.items()))
+            raise UsageError(
+                f"there are {len(self.components)} components and none was named",
+                hint="add `-c " + "` or `-c ".join(self.components) + "`",
+            )
+        if name not in self.components:
+            raise UsageError(
+                f"{name!r} is not a component", hint=_nearest(name, list(self.components))
+            )
+        return name, self.components[name]
+
+    def target(self, name: str) -> tuple[str, Environment]:
+        """Return an environment and its name; with an empty name the default one.
+
+        Raises:
+            UsageError: there is no such environment.
+        """
+        name = name or self.environment
+        if name not in self.environments:
+            raise UsageError(
+                f"{name!r} is not an environment", hint=_nearest(name, list(self.environments))
+            )
+        return name, self.environments[name]
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    return nearest(word, known) or "there are: " + ", ".join(f"`{one}`" for one in known)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return "did you mean …" for the known word most like `word`, or an empty text."""
+    import difflib
+
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean `{match[0]}`?" if match else ""

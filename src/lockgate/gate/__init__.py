@@ -1,0 +1,1 @@
+"""May it pass? Pure: no file, no process, no socket, no clock."""

@@ -1,0 +1,1 @@
+"""What images are and where they live (OCI image specification 1.1)."""

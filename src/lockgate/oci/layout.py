@@ -1,0 +1,289 @@
+"""An OCI image layout on disk (image-layout.md): the store under `.lockgate/`.
+
+Blobs are written beside their place and renamed into it under the name of their digest, so a blob either
+is whole or is not there. `index.json` is replaced atomically under a lock. Referrers of a digest stand in
+an index tagged `sha256-<hex>` (distribution specification 1.1, "Referrers Tag Schema"): registries without
+the referrers API and tools that read layouts find them there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+import msgspec
+
+from lockgate.base.errors import DigestMismatch, LockgateError, UsageError
+from lockgate.base.files import atomic_write, exclusive, storage_error
+from lockgate.oci.digest import Digest
+from lockgate.oci.manifest import (
+    INDEX,
+    MAX_JSON,
+    REF_NAME,
+    Descriptor,
+    Index,
+    Manifest,
+    index_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+CHUNK = 1 << 20
+"""Bytes read at once from a blob."""
+
+
+class Layout:
+    """Blobs by digest and manifests by name in one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._blobs = root / "blobs" / "sha256"
+
+    @classmethod
+    def create(cls, root: Path) -> Self:
+        """Make the folder a layout unless it is one; keep what is there.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        layout = cls(root)
+        try:
+            layout._blobs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, root) from error
+        with exclusive(root / ".lock"):
+            if not (root / "index.json").exists():
+                atomic_write(root / "index.json", index_bytes(Index(manifests=())))
+            if not (root / "oci-layout").exists():
+                atomic_write(root / "oci-layout", _MARKER)
+        return layout
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Return the layout in `root`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not (root / "oci-layout").is_file():
+            raise UsageError(f"{root} is not an image layout", hint="`inv build` makes one")
+        return cls(root)
+
+    def path(self, digest: str) -> Path:
+        """Return where the blob lies or would lie."""
+        return self._blobs / Digest(digest).hex
+
+    def has(self, digest: str) -> bool:
+        """True when the blob is there. Says nothing about its bytes."""
+        return self.path(digest).is_file()
+
+    def put(self, data: bytes, media_type: str) -> Descriptor:
+        """Store bytes and describe them; storing the same bytes twice changes nothing."""
+        descriptor = Descriptor.of(media_type, data)
+        path = self.path(descriptor.digest)
+        if not path.exists():
+            atomic_write(path, data)
+        return descriptor
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[BlobWriter]:
+        """Stream a blob of unknown digest into the store; it appears when the block ends well."""
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        try:
+            handle, name = tempfile.mkstemp(dir=self._blobs, prefix=".partial-")
+        except OSError as error:
+            raise storage_error(error, self._blobs) from error
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), 0o644)
+                blob = BlobWriter(file)
+                yield blob
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self.path(blob.digest))
+        except OSError as error:
+            raise storage_error(error, self._blobs) from error
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+
+    def read(self, digest: str, *, limit: int = MAX_JSON) -> bytes:
+        """Return a small blob, its bytes checked against the digest.
+
+        Raises:
+            UsageError: the blob is absent or larger than `limit`.
+            DigestMismatch: its bytes were changed.
+        """
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                data = file.read(limit + 1)
+        except FileNotFoundError:
+            raise self._absent(digest) from None
+        if len(data) > limit:
+            raise UsageError(f"blob {Digest(digest).short} is larger than {limit} bytes")
+        return Digest(digest).check(data, f"blob {Digest(digest).short}")
+
+    @contextlib.contextmanager
+    def stream(self, digest: str) -> Iterator[BinaryIO]:
+        """Open a blob for reading in pieces. Its bytes are not checked: call `verify` first."""
+        try:
+            file = self.path(digest).open("rb")
+        except FileNotFoundError:
+            raise self._absent(digest) from None
+        with file:
+            yield file
+
+    def verify(self, digest: str) -> int:
+        """Check the bytes of a blob of any size; return its size.
+
+        Raises:
+            UsageError: the blob is absent.
+            DigestMismatch: its bytes were changed.
+        """
+        found, size = hashlib.sha256(), 0
+        with self.stream(digest) as file:
+            while piece := file.read(CHUNK):
+                found.update(piece)
+                size += len(piece)
+        if found.hexdigest() != Digest(digest).hex:
+            raise DigestMismatch(
+                f"blob {Digest(digest).short} has other bytes than its digest says",
+                hint=f"remove {self.path(digest)} and run `inv build` again",
+            )
+        return size
+
+    def verify_image(self, digest: str) -> tuple[Descriptor, ...]:
+        """Check every blob below an index or a manifest; return the platform manifests' descriptors.
+
+        Raises:
+            UsageError: a blob is absent or not what its descriptor says.
+            DigestMismatch: a blob's bytes or size differ from its descriptor.
+        """
+        manifests = self.manifests(digest)
+        for descriptor in manifests:
+            manifest = Manifest.parse(self.read(descriptor.digest))
+            for part in (manifest.config, *manifest.layers):
+                if self.verify(part.digest) != part.size:
+                    raise DigestMismatch(
+                        f"blob {Digest(part.digest).short} is not {part.size} bytes long"
+                    )
+        return manifests
+
+    def manifests(self, digest: str) -> tuple[Descriptor, ...]:
+        """Return the platform manifests of an index, or the one manifest itself.
+
+        Raises:
+            UsageError: the blob is neither an index nor a manifest, or is absent.
+        """
+        data = self.read(digest)
+        try:
+            return Index.parse(data).manifests
+        except UsageError:
+            Manifest.parse(data)
+            from lockgate.oci.manifest import MANIFEST
+
+            return (Descriptor.of(MANIFEST, data),)
+
+    def tags(self) -> dict[str, Descriptor]:
+        """Return every name in `index.json` with what it points at, sorted by name."""
+        found = {
+            entry.annotations[REF_NAME]: entry
+            for entry in self._index().manifests
+            if REF_NAME in entry.annotations
+        }
+        return dict(sorted(found.items()))
+
+    def resolve(self, name: str) -> Descriptor:
+        """Return what a name points at now.
+
+        Raises:
+            UsageError: there is no such name.
+        """
+        try:
+            return self.tags()[name]
+        except KeyError:
+            raise UsageError(
+                f"{name!r} is not in the store", hint=f"`inv build -c {name}` makes it"
+            ) from None
+
+    def tag(self, names: dict[str, Descriptor]) -> None:
+        """Point names at descriptors, all in one atomic change."""
+        with exclusive(self.root / ".lock"):
+            self._tag(names)
+
+    def _tag(self, names: dict[str, Descriptor]) -> None:
+        entries = [
+            entry
+            for entry in self._index().manifests
+            if entry.annotations.get(REF_NAME) not in names
+        ]
+        for name, descriptor in names.items():
+            marked = {**descriptor.annotations, REF_NAME: name}
+            entries.append(msgspec.structs.replace(descriptor, annotations=marked))
+        entries.sort(key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
+        atomic_write(self.root / "index.json", index_bytes(Index(manifests=tuple(entries))))
+
+    def referrers(self, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """Return the manifests whose subject is `digest`, of one artifact type when given."""
+        entry = self.tags().get(_referrers_tag(digest))
+        if entry is None:
+            return ()
+        found = Index.parse(self.read(entry.digest)).manifests
+        return tuple(one for one in found if artifact_type in ("", one.artifact_type))
+
+    def add_referrer(self, digest: str, referrer: Descriptor) -> None:
+        """List a stored manifest as a referrer of `digest`; listing it twice changes nothing."""
+        with exclusive(self.root / ".lock"):
+            known = self.referrers(digest)
+            if any(one.digest == referrer.digest for one in known):
+                return
+            merged = sorted((*known, referrer), key=lambda one: (one.artifact_type, one.digest))
+            listing = self.put(index_bytes(Index(manifests=tuple(merged))), INDEX)
+            self._tag({_referrers_tag(digest): listing})
+
+    def _index(self) -> Index:
+        try:
+            data = (self.root / "index.json").read_bytes()
+        except FileNotFoundError:
+            raise UsageError(
+                f"{self.root} is not an image layout", hint="`inv build` makes one"
+            ) from None
+        except OSError as error:
+            raise storage_error(error, self.root / "index.json") from error
+        return Index.parse(data)
+
+    def _absent(self, digest: str) -> LockgateError:
+        return UsageError(
+            f"blob {Digest(digest).short} is not in the store", hint="run `inv build` again"
+        )
+
+
+class BlobWriter:
+    """Hashes what it writes; `digest` and `size` hold what was written so far."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        self._hash.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return Digest("sha256:" + self._hash.hexdigest())
+
+
+def _referrers_tag(digest: str) -> str:
+    return "sha256-" + Digest(digest).hex

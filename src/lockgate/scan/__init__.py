@@ -1,0 +1,1 @@
+"""What a scanner said of one digest."""

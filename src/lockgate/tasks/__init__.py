@@ -1,0 +1,1 @@
+"""Invoke collections and console output; the only floor that knows Invoke."""

@@ -14,17 +14,17 @@ class Waiver(Record, frozen=True):
     """Name of the waiver itself, unique in its file: `expat-2026-11`."""
     findings: tuple[str, ...]
     """Ids of findings it covers: CVE-…, GHSA-…, PYSEC-…, or a rule's id; never empty."""
+    owner: str
+    """Team or person who answers for it."""
+    reason: str
+    until: str
+    """Last day on which it holds, `2026-12-31`, in UTC."""
     packages: tuple[str, ...] = ()
     """Package names it is limited to; empty: any."""
     components: tuple[str, ...] = ()
     """Components it is limited to; empty: any."""
     paths: tuple[str, ...] = ()
     """Patterns of paths in the image it is limited to; empty: any."""
-    owner: str
-    """Team or person who answers for it."""
-    reason: str
-    until: str
-    """Last day on which it holds, `2026-12-31`, in UTC."""
 
 
 class Waived(Record, frozen=True):

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Makes every hash-locked requirements file again, for Python 3.11 to 3.14 on every platform.
+# No index address is written: it comes from the user's or the system's settings.
+set -eu
+cd "$(dirname "$0")/.."
+for name in inv test types lint; do
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-emit-index-url --no-emit-find-links --no-annotate "$@" --output-file "requirements/$name.txt" \
+        pyproject.toml "requirements/$name.in"
+done

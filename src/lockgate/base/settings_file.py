@@ -1,0 +1,147 @@
+"""Read `lockgate.yaml`: found in this folder or above, checked once per content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lockgate import __version__
+from lockgate.base import settings as model
+from lockgate.base.errors import UsageError
+from lockgate.base.files import atomic_write
+from lockgate.base.settings import Settings, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME = "lockgate.yaml"
+
+
+def find_root(start: Path) -> Path:
+    """Return the folder that holds `lockgate.yaml`: `start` or the nearest one above.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for folder in (start, *start.parents):
+        if (folder / NAME).is_file():
+            return folder
+    raise UsageError(
+        f"there is no `{NAME}` in {start} or above",
+        hint="write one; `docs/settings.md` has a short example",
+    )
+
+
+def load(root: Path) -> Settings:
+    """Return the settings in `root`.
+
+    The checked form is kept under `.lockgate/cache/settings/` by the digest of the file and of the model,
+    so that a command that changes nothing does not pay for the checker.
+
+    Raises:
+        UsageError: the file cannot be read, or a field is unknown or wrong; the message names it.
+    """
+    path = root / NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"`{NAME}` cannot be read: {error.strerror}", hint=f"check {path}"
+        ) from None
+    key = hashlib.sha256(_model_digest() + data).hexdigest()
+    kept = root / ".lockgate" / "cache" / "settings" / f"{key}.json"
+    try:
+        return msgspec.json.decode(kept.read_bytes(), type=Settings)
+    except (OSError, msgspec.DecodeError):
+        found = parse(data)
+        atomic_write(kept, msgspec.json.encode(found))
+        return found
+
+
+def _model_digest() -> bytes:
+    source = Path(model.__file__).read_bytes()
+    return hashlib.sha256(__version__.encode() + source).digest()
+
+
+def parse(data: bytes) -> Settings:
+    """Check the bytes of a `lockgate.yaml`.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from lockgate.base import strict_yaml
+
+    content = strict_yaml.load(data, what=f"`{NAME}`")
+    try:
+        found: Settings = TypeAdapter(Settings).validate_python(content)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False), content) from None
+    _check(found)
+    return found
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `lockgate.yaml`, for editors."""
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(Settings).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _check(found: Settings) -> None:
+    """What the types cannot say."""
+    from lockgate.oci.reference import is_name
+
+    if not found.components:
+        raise UsageError(f"`{NAME}`: components is empty", hint="name at least one component")
+    for name, component in found.components.items():
+        if not is_name(name):
+            raise UsageError(
+                f"`{NAME}`: component {name!r} cannot be an image name",
+                hint="use lower-case letters, digits and single `-`, `_` or `.`",
+            )
+        folder = Path(component.path)
+        if folder.is_absolute() or ".." in folder.parts:
+            raise UsageError(f"`{NAME}`: components.{name}.path leaves the repository")
+        if not component.entrypoint:
+            raise UsageError(f"`{NAME}`: components.{name}.entrypoint is empty")
+    if found.environment not in found.environments:
+        raise UsageError(
+            f"`{NAME}`: environment {found.environment!r} is not among environments",
+            hint=nearest(found.environment, list(found.environments)),
+        )
+
+
+def _explain(errors: Iterable[Any], content: Any) -> UsageError:
+    """Turn a checker's list into one line about the first fault, with the nearest right word."""
+    listed = list(errors)
+    first = listed[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(listed) - 1} more)" if listed[1:] else ""
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        parent, word = first["loc"][:-1], str(first["loc"][-1])
+        known = _fields_at(parent)
+        hint = nearest(word, known) or "known here: " + ", ".join(known)
+        return UsageError(f"`{NAME}`: {where} is not a setting{more}", hint=hint)
+    if not isinstance(content, dict):
+        return UsageError(f"`{NAME}` must be a mapping of settings", hint="see `docs/settings.md`")
+    return UsageError(
+        f"`{NAME}`: {where}: {first['msg'].lower()}{more}", hint="see `docs/settings.md`"
+    )
+
+
+def _fields_at(location: tuple[str | int, ...]) -> list[str]:
+    sections: dict[str, type[Any]] = {
+        "components": model.Component,
+        "environments": model.Environment,
+        "build": model.Build,
+        "scan": model.Scan,
+    }
+    kind = sections.get(str(location[0]), Settings) if location else Settings
+    return [field.name for field in dataclasses.fields(kind)]

@@ -1,0 +1,323 @@
+"""The build stage: Source, Stack and locked dependencies in, an image index by digest out.
+
+Three layers a platform: base (the stack), dependencies, app. Each is cached by what it is made of, so an
+app-only change writes one small layer. Nothing is executed, so every platform is built anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lockgate import __version__
+from lockgate.base.canonical import Record, encode
+from lockgate.base.errors import UsageError
+from lockgate.build.layer import Entry, Layer, write_layer, zlib_is_reference
+from lockgate.build.model import Image, Package, PlatformImage, Source
+from lockgate.build.tree import ContentHash, SourceFile
+from lockgate.oci.digest import Digest
+from lockgate.oci.manifest import (
+    CONFIG,
+    INDEX,
+    LAYER_GZIP,
+    MANIFEST,
+    Descriptor,
+    Index,
+    Manifest,
+    Platform,
+    index_bytes,
+    manifest_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from lockgate.base.cache import StageCache
+    from lockgate.oci.layout import Layout
+
+USER = "65532:65532"
+"""User and group of every image: not root, and no user of a host."""
+
+_OCI = "org.opencontainers.image."
+
+
+class Ingredients(NamedTuple):
+    """What one layer is made of."""
+
+    entries: Iterable[Entry]
+    packages: tuple[Package, ...]
+
+
+class Plan(Record, frozen=True):
+    """Everything an image depends on; making one changes nothing and downloads nothing."""
+
+    component: str
+    project: str
+    source: Source
+    path: str
+    """Absolute folder of the component's files; not part of the image."""
+    files: tuple[str, ...]
+    """Source files in the image, relative to `path`, sorted."""
+    stack: str
+    stack_lock: str
+    """Digest of the stack's lock file."""
+    stack_date: int
+    """Date of the locked archive, in seconds since 1970."""
+    python: str
+    requirements: str
+    """Digest of the requirements file."""
+    platforms: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    environment: dict[str, str]
+    port: int
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Every input by the reason that a person would give for a rebuild."""
+        config = encode(
+            [
+                self.component,
+                self.project,
+                self.source.repository,
+                self.source.subpath,
+                self.platforms,
+                self.entrypoint,
+                self.environment,
+                self.port,
+            ]
+        )
+        commit = self.source.revision or "none"
+        return {
+            "COMMIT": f"{commit}+dirty" if self.source.dirty else commit,
+            "TIME": str(self.source.time),
+            "SOURCE": self.source.content,
+            "CONFIG": Digest.of(config),
+            "STACK": self.stack_lock,
+            "DEPS": self.requirements,
+            "BUILDER": builder_id(),
+        }
+
+
+class _LayerRecord(Record, frozen=True):
+    digest: str
+    size: int
+    diff_id: str
+    packages: tuple[Package, ...]
+
+
+def builder_id() -> str:
+    """Return who builds: this version, and a mark when zlib is not the reference implementation."""
+    return f"lockgate/native@{__version__}" + ("" if zlib_is_reference() else "+other-zlib")
+
+
+def build(
+    plan: Plan,
+    *,
+    layout: Layout,
+    cache: StageCache,
+    base: Callable[[str], Ingredients],
+    dependencies: Callable[[str], Ingredients],
+) -> Image:
+    """Build the image index of a component and name it in the layout.
+
+    Args:
+        plan: what to build.
+        layout: where blobs go; the index is tagged with the component's name, each platform's manifest
+            with `name-os-arch`, for tools that read only one.
+        cache: finished layers.
+        base: gives the files of the stack for a platform; called only when that layer is not cached.
+        dependencies: the same for the locked wheels.
+
+    Raises:
+        UsageError, MirrorError, PackageGone, DigestMismatch: from the ingredients.
+        StorageError: the disk is full.
+    """
+    app = _layer(
+        layout,
+        cache,
+        f"app-{plan.component}",
+        {"SOURCE": plan.source.content, "BUILDER": builder_id()},
+        lambda: Ingredients(_app_entries(plan), ()),
+    )
+
+    def one(platform: str) -> tuple[PlatformImage, Descriptor, Descriptor]:
+        arch = platform.replace("/", "-")
+        below = {"STACK": plan.stack_lock, "PLATFORM": platform, "BUILDER": builder_id()}
+        first = _layer(layout, cache, f"base-{plan.stack}-{arch}", below, lambda: base(platform))
+        needs = {"DEPS": plan.requirements, "PYTHON": plan.python, "STACK": plan.stack_lock}
+        needs |= {"PLATFORM": platform, "BUILDER": builder_id()}
+        second = _layer(
+            layout, cache, f"deps-{plan.component}-{arch}", needs, lambda: dependencies(platform)
+        )
+        stack_image = _manifest(layout, plan, platform, [first], base_digest="")
+        image = _manifest(
+            layout, plan, platform, [first, second, app], base_digest=stack_image.digest
+        )
+        config = Manifest.parse(layout.read(image.digest)).config.digest
+        record = PlatformImage(
+            platform=platform,
+            manifest=image.digest,
+            config=config,
+            layers=(first.digest, second.digest, app.digest),
+            packages=(*first.packages, *second.packages),
+        )
+        return record, image, stack_image
+
+    with ThreadPoolExecutor(max_workers=len(plan.platforms)) as pool:
+        made = list(pool.map(one, plan.platforms))
+    stack_index = _index(layout, [stack for _, _, stack in made], _stack_annotations(plan))
+    annotations = _annotations(plan, stack_index.digest)
+    index = _index(layout, [image for _, image, _ in made], annotations)
+    names = {plan.component: index, f"stack-{plan.stack}": stack_index}
+    for platform, (_, image, _) in zip(plan.platforms, made, strict=True):
+        names[f"{plan.component}-{platform.replace('/', '-')}"] = image
+    layout.tag(names)
+    return Image(
+        subject=index.digest,
+        component=plan.component,
+        source=plan.source,
+        stack=plan.stack,
+        stack_lock=plan.stack_lock,
+        requirements=plan.requirements,
+        builder=builder_id(),
+        platforms=tuple(record for record, _, _ in made),
+        inputs=plan.inputs,
+    )
+
+
+def _layer(
+    layout: Layout,
+    cache: StageCache,
+    name: str,
+    inputs: Mapping[str, str],
+    make: Callable[[], Ingredients],
+) -> _LayerRecord:
+    kept = cache.find("layer", name, inputs, _LayerRecord)
+    if kept is not None and layout.has(kept.digest):
+        return kept
+    entries, packages = make()
+    layer: Layer = write_layer(layout, entries)
+    record = _LayerRecord(
+        digest=layer.descriptor.digest,
+        size=layer.descriptor.size,
+        diff_id=layer.diff_id,
+        packages=packages,
+    )
+    cache.keep("layer", name, inputs, record)
+    return record
+
+
+def _app_entries(plan: Plan) -> Iterator[Entry]:
+    folder = Path(plan.path)
+    total = ContentHash()
+    yield Entry("app", "dir", 0o755)
+    for path in plan.files:
+        item = SourceFile.of(folder, path)
+        place = f"app/{path}"
+        if item.kind == "l":
+            total.update(item.target)
+            yield Entry(place, "symlink", 0o777, link=os.fsdecode(item.target))
+        else:
+            mode = 0o755 if item.kind == "x" else 0o644
+            yield Entry(place, "file", mode, _hashing(item, total), item.size)
+        total.close(item)
+    if total.digest != plan.source.content:
+        # The digest is in the record and in the cache's key: it must be that of these very bytes.
+        raise UsageError(
+            f"files in {plan.source.subpath} changed while they were read", hint="run it again"
+        )
+
+
+def _hashing(item: SourceFile, total: ContentHash) -> Callable[[], Iterator[bytes]]:
+    def pieces() -> Iterator[bytes]:
+        for piece in item.pieces():
+            total.update(piece)
+            yield piece
+
+    return pieces
+
+
+def _manifest(
+    layout: Layout, plan: Plan, platform: str, layers: Sequence[_LayerRecord], *, base_digest: str
+) -> Descriptor:
+    """Write config and manifest of one platform; without `base_digest` those of the stack itself."""
+    annotations = _annotations(plan, base_digest) if base_digest else _stack_annotations(plan)
+    where = Platform.parse(platform)
+    config = layout.put(encode(_config(plan, where, layers, annotations)), CONFIG)
+    parts = [Descriptor(media_type=LAYER_GZIP, digest=one.digest, size=one.size) for one in layers]
+    manifest = Manifest(config=config, layers=tuple(parts), annotations=annotations)
+    stored = layout.put(manifest_bytes(manifest), MANIFEST)
+    return Descriptor(media_type=MANIFEST, digest=stored.digest, size=stored.size, platform=where)
+
+
+def _config(
+    plan: Plan, platform: Platform, layers: Sequence[_LayerRecord], labels: Mapping[str, str]
+) -> dict[str, object]:
+    """The image configuration, config.md."""
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+    }
+    settings: dict[str, object] = {"User": USER, "Labels": dict(labels), "WorkingDir": "/"}
+    steps = ["base: locked Debian packages", "dependencies: locked wheels", "app: sources"]
+    is_app = len(layers) > 1
+    if is_app:
+        environment |= {"PORT": str(plan.port), **plan.environment}
+        settings |= {
+            "Entrypoint": list(plan.entrypoint),
+            "WorkingDir": "/app",
+            "ExposedPorts": {f"{plan.port}/tcp": {}},
+        }
+    settings["Env"] = [f"{key}={value}" for key, value in sorted(environment.items())]
+    created = _time(plan.source.time if is_app else plan.stack_date)
+    found: dict[str, object] = {
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "created": created,
+        "config": settings,
+        "rootfs": {"type": "layers", "diff_ids": [one.diff_id for one in layers]},
+        "history": [{"created": created, "created_by": step} for step in steps[: len(layers)]],
+    }
+    if platform.variant:
+        found["variant"] = platform.variant
+    return found
+
+
+def _annotations(plan: Plan, base_digest: str) -> dict[str, str]:
+    """annotations.md, "Pre-Defined Annotation Keys"; the same words serve as labels."""
+    found = {
+        _OCI + "title": plan.component,
+        _OCI + "created": _time(plan.source.time),
+        _OCI + "source": plan.source.repository,
+        _OCI + "revision": plan.source.revision + ("-dirty" if plan.source.dirty else ""),
+        _OCI + "base.name": f"stack-{plan.stack}",
+        _OCI + "base.digest": base_digest,
+    }
+    return {key: value for key, value in found.items() if value and value != "-dirty"}
+
+
+def _stack_annotations(plan: Plan) -> dict[str, str]:
+    return {
+        _OCI + "title": f"stack-{plan.stack}",
+        _OCI + "created": _time(plan.stack_date),
+        "dev.lockgate.stack.lock": plan.stack_lock,
+    }
+
+
+def _index(
+    layout: Layout, manifests: Sequence[Descriptor], annotations: dict[str, str]
+) -> Descriptor:
+    return layout.put(
+        index_bytes(Index(manifests=tuple(manifests), annotations=annotations)), INDEX
+    )
+
+
+def _time(seconds: int) -> str:
+    """RFC 3339 in UTC, as image-spec's `created` wants it."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,141 @@
+"""What every task begins with: settings, store, records, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from invoke.exceptions import Exit
+
+from lockgate.base import settings_file
+from lockgate.base.cache import StageCache
+from lockgate.base.canonical import Record, decode, encode
+from lockgate.base.errors import LockgateError, UsageError
+from lockgate.base.files import atomic_write
+from lockgate.oci.layout import Layout
+from lockgate.tasks.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.base.settings import Settings
+
+R = TypeVar("R", bound=Record)
+F = TypeVar("F", bound="Callable[..., Any]")
+
+HELP = {
+    "component": "component to work on; without it every one",
+    "env": "environment of lockgate.yaml; without it the default one",
+    "plan": "say what would happen, and do nothing",
+    "why": "say what changed since the last time, with old and new value",
+    "json": "print the record alone, on stdout",
+    "yes": "do not ask before something is removed",
+}
+"""Help of the flags that are the same everywhere."""
+
+
+def helps(*names: str, **more: str) -> dict[str, str]:
+    """Return help texts for a task: shared ones by name, own ones by keyword."""
+    return {name: HELP[name] for name in names} | more
+
+
+class Session:
+    """One repository with its settings, store and records."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings: Settings = settings_file.load(root)
+        self.folder = root / ".lockgate"
+        """Everything that Lockgate keeps for this repository; ignored by git."""
+        self.cache = StageCache(self.folder / "cache")
+        self.console = Console()
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The store, made on first use."""
+        place = self.root / self.settings.store
+        return Layout(place) if (place / "oci-layout").exists() else Layout.create(place)
+
+    def components(self, name: str) -> list[str]:
+        """Return the named component, or all of them.
+
+        Raises:
+            UsageError: there is no such component.
+        """
+        return [self.settings.component(name)[0]] if name else list(self.settings.components)
+
+    def lock(self, name: str) -> Path:
+        """Return the lock file that keeps two runs from doing the same work at once."""
+        return self.folder / "locks" / name
+
+    def keep(self, component: str, name: str, record: Record) -> None:
+        """Write a record where the next stage looks for it; the same record is not written again."""
+        path = self.record_path(component, name)
+        data = encode(record)
+        if not path.exists() or path.read_bytes() != data:
+            atomic_write(path, data)
+
+    def record(self, component: str, name: str, kind: type[R], *, made_by: str) -> R:
+        """Read the record of an earlier stage.
+
+        Raises:
+            UsageError: that stage did not run yet, or left something else.
+        """
+        path = self.record_path(component, name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise UsageError(
+                f"{component} has no {name} yet", hint=f"run `inv {made_by} -c {component}` first"
+            ) from None
+        return decode(data, kind, what=f"{path.relative_to(self.root)}")
+
+    def record_path(self, component: str, name: str) -> Path:
+        """Return where a record lies."""
+        return self.folder / "records" / component / f"{name}.json"
+
+    def emit(self, record: Record) -> None:
+        """Print a record on stdout for a machine."""
+        sys.stdout.write(encode(record).decode() + "\n")
+        sys.stdout.flush()
+
+
+@functools.cache
+def open_session() -> Session:
+    """Return the session of the repository around the current folder; one a process.
+
+    Raises:
+        UsageError: there is no readable `lockgate.yaml`.
+    """
+    return Session(settings_file.find_root(Path.cwd()))
+
+
+def user_cache() -> Path:
+    """Return the folder for downloads that repositories share (XDG base directory specification)."""
+    named = os.environ.get("LOCKGATE_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lockgate"
+
+
+def reported(body: F) -> F:
+    """Turn a task's errors into one line, a hint and the right exit code, without a traceback."""
+
+    @functools.wraps(body)
+    def task(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return body(*args, **kwargs)
+        except LockgateError as error:
+            Console().problem(error.message, error.hint)
+            raise Exit(code=error.exit_code) from None
+        except KeyboardInterrupt:
+            Console().problem("stopped by Ctrl-C; what was finished is kept", "")
+            raise Exit(code=130) from None
+        except BrokenPipeError:
+            raise Exit(code=141) from None
+
+    return task  # type: ignore[return-value]

@@ -73,6 +73,13 @@ def test_tables_are_made_once(engine: Engine) -> None:
     assert inspect(engine).has_table("task")
 
 
+def test_a_file_has_a_write_ahead_log(engine: Engine, tmp_path: Path) -> None:
+    """Readers and a writer of one file do not wait for each other."""
+    create_tables(engine)
+    with closing(sqlite3.connect(tmp_path / "todo.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_losing_the_race_for_the_tables_is_fine(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

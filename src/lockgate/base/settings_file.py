@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NAME = "lockgate.yaml"
+
+_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+"""A component's name is a path part and a tag of its image at once."""
 
 
 def find_root(start: Path) -> Path:
@@ -96,12 +100,10 @@ def json_schema() -> dict[str, Any]:
 
 def _check(found: Settings) -> None:
     """What the types cannot say."""
-    from lockgate.oci.reference import is_name
-
     if not found.components:
         raise UsageError(f"`{NAME}`: components is empty", hint="name at least one component")
     for name, component in found.components.items():
-        if not is_name(name):
+        if not _NAME.fullmatch(name):
             raise UsageError(
                 f"`{NAME}`: component {name!r} cannot be an image name",
                 hint="use lower-case letters, digits and single `-`, `_` or `.`",

@@ -6,19 +6,18 @@ app-only change writes one small layer. Nothing is executed, so every platform i
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lockgate import __version__
 from lockgate.base.canonical import Record, encode
 from lockgate.base.errors import UsageError
-from lockgate.build.layer import Entry, Layer, write_layer, zlib_is_reference
-from lockgate.build.model import Image, Package, PlatformImage, Source
+from lockgate.build import config
+from lockgate.build.layer import Entry, Layer, write_layer
+from lockgate.build.model import Image, Package, PlatformImage
+from lockgate.build.plan import Plan, builder_id
 from lockgate.build.tree import ContentHash, SourceFile
-from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import (
     CONFIG,
     INDEX,
@@ -38,11 +37,6 @@ if TYPE_CHECKING:
     from lockgate.base.cache import StageCache
     from lockgate.oci.layout import Layout
 
-USER = "65532:65532"
-"""User and group of every image: not root, and no user of a host."""
-
-_OCI = "org.opencontainers.image."
-
 
 class Ingredients(NamedTuple):
     """What one layer is made of."""
@@ -51,66 +45,11 @@ class Ingredients(NamedTuple):
     packages: tuple[Package, ...]
 
 
-class Plan(Record, frozen=True):
-    """Everything an image depends on; making one changes nothing and downloads nothing."""
-
-    component: str
-    project: str
-    source: Source
-    path: str
-    """Absolute folder of the component's files; not part of the image."""
-    files: tuple[str, ...]
-    """Source files in the image, relative to `path`, sorted."""
-    stack: str
-    stack_lock: str
-    """Digest of the stack's lock file."""
-    stack_date: int
-    """Date of the locked archive, in seconds since 1970."""
-    python: str
-    requirements: str
-    """Digest of the requirements file."""
-    platforms: tuple[str, ...]
-    entrypoint: tuple[str, ...]
-    environment: dict[str, str]
-    port: int
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """Every input by the reason that a person would give for a rebuild."""
-        config = encode(
-            [
-                self.component,
-                self.project,
-                self.source.repository,
-                self.source.subpath,
-                self.platforms,
-                self.entrypoint,
-                self.environment,
-                self.port,
-            ]
-        )
-        commit = self.source.revision or "none"
-        return {
-            "COMMIT": f"{commit}+dirty" if self.source.dirty else commit,
-            "TIME": str(self.source.time),
-            "SOURCE": self.source.content,
-            "CONFIG": Digest.of(config),
-            "STACK": self.stack_lock,
-            "DEPS": self.requirements,
-            "BUILDER": builder_id(),
-        }
-
-
 class _LayerRecord(Record, frozen=True):
     digest: str
     size: int
     diff_id: str
     packages: tuple[Package, ...]
-
-
-def builder_id() -> str:
-    """Return who builds: this version, and a mark when zlib is not the reference implementation."""
-    return f"lockgate/native@{__version__}" + ("" if zlib_is_reference() else "+other-zlib")
 
 
 def build(
@@ -156,11 +95,11 @@ def build(
         image = _manifest(
             layout, plan, platform, [first, second, app], base_digest=stack_image.digest
         )
-        config = Manifest.parse(layout.read(image.digest)).config.digest
+        described = Manifest.parse(layout.read(image.digest)).config
         record = PlatformImage(
             platform=platform,
             manifest=image.digest,
-            config=config,
+            config=described.digest,
             layers=(first.digest, second.digest, app.digest),
             packages=(*first.packages, *second.packages),
         )
@@ -168,9 +107,9 @@ def build(
 
     with ThreadPoolExecutor(max_workers=len(plan.platforms)) as pool:
         made = list(pool.map(one, plan.platforms))
-    stack_index = _index(layout, [stack for _, _, stack in made], _stack_annotations(plan))
-    annotations = _annotations(plan, stack_index.digest)
-    index = _index(layout, [image for _, image, _ in made], annotations)
+    stack_index = _index(layout, [stack for _, _, stack in made], config.stack_annotations(plan))
+    marks = config.image_annotations(plan, stack_index.digest)
+    index = _index(layout, [image for _, image, _ in made], marks)
     names = {plan.component: index, f"stack-{plan.stack}": stack_index}
     for platform, (_, image, _) in zip(plan.platforms, made, strict=True):
         names[f"{plan.component}-{platform.replace('/', '-')}"] = image
@@ -244,70 +183,18 @@ def _manifest(
     layout: Layout, plan: Plan, platform: str, layers: Sequence[_LayerRecord], *, base_digest: str
 ) -> Descriptor:
     """Write config and manifest of one platform; without `base_digest` those of the stack itself."""
-    annotations = _annotations(plan, base_digest) if base_digest else _stack_annotations(plan)
+    marks = (
+        config.image_annotations(plan, base_digest)
+        if base_digest
+        else config.stack_annotations(plan)
+    )
     where = Platform.parse(platform)
-    config = layout.put(encode(_config(plan, where, layers, annotations)), CONFIG)
+    content = config.image_config(plan, where, [one.diff_id for one in layers], marks)
+    described = layout.put(encode(content), CONFIG)
     parts = [Descriptor(media_type=LAYER_GZIP, digest=one.digest, size=one.size) for one in layers]
-    manifest = Manifest(config=config, layers=tuple(parts), annotations=annotations)
+    manifest = Manifest(config=described, layers=tuple(parts), annotations=marks)
     stored = layout.put(manifest_bytes(manifest), MANIFEST)
     return Descriptor(media_type=MANIFEST, digest=stored.digest, size=stored.size, platform=where)
-
-
-def _config(
-    plan: Plan, platform: Platform, layers: Sequence[_LayerRecord], labels: Mapping[str, str]
-) -> dict[str, object]:
-    """The image configuration, config.md."""
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin",
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
-    }
-    settings: dict[str, object] = {"User": USER, "Labels": dict(labels), "WorkingDir": "/"}
-    steps = ["base: locked Debian packages", "dependencies: locked wheels", "app: sources"]
-    is_app = len(layers) > 1
-    if is_app:
-        environment |= {"PORT": str(plan.port), **plan.environment}
-        settings |= {
-            "Entrypoint": list(plan.entrypoint),
-            "WorkingDir": "/app",
-            "ExposedPorts": {f"{plan.port}/tcp": {}},
-        }
-    settings["Env"] = [f"{key}={value}" for key, value in sorted(environment.items())]
-    created = _time(plan.source.time if is_app else plan.stack_date)
-    found: dict[str, object] = {
-        "architecture": platform.architecture,
-        "os": platform.os,
-        "created": created,
-        "config": settings,
-        "rootfs": {"type": "layers", "diff_ids": [one.diff_id for one in layers]},
-        "history": [{"created": created, "created_by": step} for step in steps[: len(layers)]],
-    }
-    if platform.variant:
-        found["variant"] = platform.variant
-    return found
-
-
-def _annotations(plan: Plan, base_digest: str) -> dict[str, str]:
-    """annotations.md, "Pre-Defined Annotation Keys"; the same words serve as labels."""
-    found = {
-        _OCI + "title": plan.component,
-        _OCI + "created": _time(plan.source.time),
-        _OCI + "source": plan.source.repository,
-        _OCI + "revision": plan.source.revision + ("-dirty" if plan.source.dirty else ""),
-        _OCI + "base.name": f"stack-{plan.stack}",
-        _OCI + "base.digest": base_digest,
-    }
-    return {key: value for key, value in found.items() if value and value != "-dirty"}
-
-
-def _stack_annotations(plan: Plan) -> dict[str, str]:
-    return {
-        _OCI + "title": f"stack-{plan.stack}",
-        _OCI + "created": _time(plan.stack_date),
-        "dev.lockgate.stack.lock": plan.stack_lock,
-    }
 
 
 def _index(
@@ -316,8 +203,3 @@ def _index(
     return layout.put(
         index_bytes(Index(manifests=tuple(manifests), annotations=annotations)), INDEX
     )
-
-
-def _time(seconds: int) -> str:
-    """RFC 3339 in UTC, as image-spec's `created` wants it."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

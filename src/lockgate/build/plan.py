@@ -1,0 +1,64 @@
+"""What is to be built: everything an image depends on, by the reason a person would give for a rebuild."""
+
+from __future__ import annotations
+
+from lockgate import __version__
+from lockgate.base.canonical import Record, encode
+from lockgate.build.layer import zlib_is_reference
+from lockgate.build.model import Source  # noqa: TC001 - msgspec reads the annotation
+from lockgate.oci.digest import Digest
+
+
+class Plan(Record, frozen=True):
+    """Everything an image depends on; making one changes nothing and downloads nothing."""
+
+    component: str
+    project: str
+    source: Source
+    path: str
+    """Absolute folder of the component's files; not part of the image."""
+    files: tuple[str, ...]
+    """Source files in the image, relative to `path`, sorted."""
+    stack: str
+    stack_lock: str
+    """Digest of the stack's lock file."""
+    stack_date: int
+    """Date of the locked archive, in seconds since 1970."""
+    python: str
+    requirements: str
+    """Digest of the requirements file."""
+    platforms: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    environment: dict[str, str]
+    port: int
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Every input by the reason that a person would give for a rebuild."""
+        config = encode(
+            [
+                self.component,
+                self.project,
+                self.source.repository,
+                self.source.subpath,
+                self.platforms,
+                self.entrypoint,
+                self.environment,
+                self.port,
+            ]
+        )
+        commit = self.source.revision or "none"
+        return {
+            "COMMIT": f"{commit}+dirty" if self.source.dirty else commit,
+            "TIME": str(self.source.time),
+            "SOURCE": self.source.content,
+            "CONFIG": Digest.of(config),
+            "STACK": self.stack_lock,
+            "DEPS": self.requirements,
+            "BUILDER": builder_id(),
+        }
+
+
+def builder_id() -> str:
+    """Return who builds: this version, and a mark when zlib is not the reference implementation."""
+    return f"lockgate/native@{__version__}" + ("" if zlib_is_reference() else "+other-zlib")

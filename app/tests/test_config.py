@@ -116,9 +116,9 @@ def test_in_memory_is_recognised(url: str, expected: bool) -> None:
     ("environ", "expected"),
     [
         ({}, "0.0.0.0:8080"),
-        ({"TODO_HOST": "", "PORT": ""}, "0.0.0.0:8080"),
-        ({"TODO_HOST": "127.0.0.1", "PORT": "9000"}, "127.0.0.1:9000"),
-        ({"TODO_HOST": "::1"}, "[::1]:8080"),
+        ({"HOST": "", "PORT": ""}, "0.0.0.0:8080"),
+        ({"HOST": "127.0.0.1", "PORT": "9000"}, "127.0.0.1:9000"),
+        ({"HOST": "::1"}, "[::1]:8080"),
     ],
 )
 def test_the_address_to_listen_on(environ: dict[str, str], expected: str) -> None:

@@ -15,7 +15,7 @@ VARIABLES = (
     "TODO_DATABASE_URL",
     "TODO_SECRET_KEY",
     "TODO_SECRET_KEY_FILE",
-    "TODO_HOST",
+    "HOST",
     "PORT",
 )
 
@@ -37,8 +37,8 @@ def test_it_listens_everywhere_by_default() -> None:
 
 
 def test_the_environment_moves_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`TODO_HOST` and `PORT` decide where it listens."""
-    monkeypatch.setenv("TODO_HOST", "127.0.0.1")
+    """`HOST` and `PORT` decide where it listens."""
+    monkeypatch.setenv("HOST", "127.0.0.1")
     monkeypatch.setenv("PORT", "9999")
     assert conf()["bind"] == "127.0.0.1:9999"
 

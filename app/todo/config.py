@@ -7,7 +7,7 @@
 | `TODO_SECRET_KEY_FILE` | a file that holds that key | a random key |
 | `LOCKGATE_IMAGE_DIGEST` | digest of the image that runs | null in `/version` |
 | `LOCKGATE_REVISION` | commit that the image was built from | null in `/version` |
-| `TODO_HOST`, `PORT` | where gunicorn listens | 0.0.0.0, 8080 |
+| `HOST`, `PORT` | where gunicorn listens | 0.0.0.0, 8080 |
 
 A variable that is set to nothing counts as absent, except the key: an empty key is refused.
 """
@@ -89,7 +89,7 @@ def is_in_memory(url: URL) -> bool:
 def listen_address(environ: Mapping[str, str]) -> str:
     """Return `host:port` for gunicorn. Raises `SettingsError` for a port that is none."""
     # All interfaces: in a container the port must be reachable from outside of it.
-    host = environ.get("TODO_HOST") or "0.0.0.0"  # noqa: S104  # nosec B104
+    host = environ.get("HOST") or "0.0.0.0"  # noqa: S104  # nosec B104
     port = environ.get("PORT") or "8080"
     if not (port.isascii() and port.isdigit() and 0 <= int(port) <= 65535):
         raise SettingsError(f"PORT is {port!r}; it must be a number from 0 to 65535")

@@ -57,7 +57,7 @@ def _check(result: int, what: str) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Move this process (its next child, for a PID namespace) into new namespaces: unshare(2)."""
+    """Move this process into new namespaces, for a PID namespace its next child (unshare in man 2)."""
     _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
@@ -91,7 +91,7 @@ def enter(flags: int, *, uid: int, gid: int) -> bool:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2)."""
+    """Mount `source` at `target`; an empty `kind` or `data` is none (mount in man 2)."""
     result = _libc.mount(
         os.fsencode(source),
         os.fsencode(target),
@@ -145,6 +145,12 @@ def drop_capabilities(*keep: int) -> None:
     Root that executes a program regains what its bounding set allows: capabilities(7). So the bounding
     set shrinks too.
     """
+    shrink_bounding_set(*keep)
+    set_capabilities(*keep)
+
+
+def shrink_bounding_set(*keep: int) -> None:
+    """Make sure that no program executed from now on can gain a capability outside `keep`."""
     capability = 0
     while _libc.prctl(_PR_CAPBSET_READ, *_longs(capability)) >= 0:
         if capability not in keep:
@@ -152,7 +158,6 @@ def drop_capabilities(*keep: int) -> None:
         capability += 1
     # An old kernel without ambient capabilities has none to clear.
     _libc.prctl(_PR_CAP_AMBIENT, *_longs(_PR_CAP_AMBIENT_CLEAR_ALL))
-    set_capabilities(*keep)
 
 
 def set_capabilities(*keep: int) -> None:

@@ -120,13 +120,18 @@ def _check(found: Settings) -> None:
         )
 
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
 def _explain(errors: Iterable[Any], content: Any) -> UsageError:
     """Turn a checker's list into one line about the first fault, with the nearest right word."""
     listed = list(errors)
-    first = listed[0]
+    # A misspelt field is missing under its right name too: the misspelling is the cause.
+    unknown = [one for one in listed if one["type"] in _UNKNOWN]
+    first = (unknown or listed)[0]
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(listed) - 1} more)" if listed[1:] else ""
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if unknown:
         parent, word = first["loc"][:-1], str(first["loc"][-1])
         known = _fields_at(parent)
         hint = nearest(word, known) or "known here: " + ", ".join(known)
@@ -147,3 +152,11 @@ def _fields_at(location: tuple[str | int, ...]) -> list[str]:
     }
     kind = sections.get(str(location[0]), Settings) if location else Settings
     return [field.name for field in dataclasses.fields(kind)]
+
+
+if __name__ == "__main__":
+    # python -m lockgate.base.settings_file > docs/lockgate.schema.json
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lockgate.base.errors import CommandFailed, ToolMissing, UsageError
 from lockgate.base.process import plain_environment, run
 from lockgate.build.model import Source
+from lockgate.build.tree import is_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def source(
-    root: Path, *, repository: str, subpath: str, also: Sequence[str], content: str
+    root: Path,
+    *,
+    repository: str,
+    subpath: str,
+    exclude: Sequence[str],
+    also: Sequence[str],
+    content: str,
 ) -> Source:
     """Return the Source of a component.
 
@@ -23,6 +30,7 @@ def source(
         root: the folder of `lockgate.yaml`.
         repository: address from the settings.
         subpath: the component's folder, relative to `root`.
+        exclude: patterns of files below it that stay out of the image; their changes do not count.
         also: further paths that the image depends on: settings, locks.
         content: digest of the component's files, from `build.tree.content_digest`.
 
@@ -31,7 +39,7 @@ def source(
         UsageError: SOURCE_DATE_EPOCH is not a number.
     """
     revision, time = _head(root)
-    changes = _changes(root, [subpath, *also]) if revision else ()
+    changes = _changes(root, subpath, exclude, also) if revision else ()
     return Source(
         repository=repository,
         revision=revision,
@@ -66,20 +74,24 @@ def _head(root: Path) -> tuple[str, int]:
     return (words[0], int(words[1])) if len(words) == 2 else ("", 0)
 
 
-def _changes(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
+def _changes(
+    root: Path, subpath: str, exclude: Sequence[str], also: Sequence[str]
+) -> tuple[str, ...]:
     # --no-renames: both ends of a rename are changed paths. -z: names are bytes, not quoted text.
-    answer = _git(
-        root,
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-        "--",
-        *paths,
-    )
+    wanted = ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
+    answer = _git(root, "status", *wanted, "--", subpath, *also)
+    if not answer:
+        return ()
+    # git names paths from the top of the work tree, which may lie above `root`.
+    prefix = _git(root, "rev-parse", "--show-prefix").decode("utf-8", "replace").strip()
+    listed = (entry[3:].decode("utf-8", "replace") for entry in answer.split(b"\0") if entry)
+    paths = sorted(path.removeprefix(prefix) for path in listed)
+    below = "" if subpath in ("", ".") else subpath.rstrip("/") + "/"
     return tuple(
-        sorted(entry[3:].decode("utf-8", "replace") for entry in answer.split(b"\0") if entry)
+        path
+        for path in paths
+        if path in also
+        or (path.startswith(below) and is_source(path.removeprefix(below), exclude))
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from fnmatch import fnmatchcase
 from pathlib import Path  # noqa: TC003 - a field of SourceFile
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -39,19 +40,31 @@ _LEFT_BEHIND = {"__pycache__", "node_modules"}
 
 
 def _walk(folder: Path, below: str, exclude: Sequence[str]) -> Iterable[str]:
-    from fnmatch import fnmatchcase
-
     with os.scandir(folder) as listing:
         for item in listing:
             path = below + item.name
-            if item.name.startswith(".") or item.name in _LEFT_BEHIND or item.name.endswith(".pyc"):
-                continue
-            if any(fnmatchcase(path, pattern.rstrip("/")) for pattern in exclude):
+            if _left_out(path, exclude):
                 continue
             if item.is_dir(follow_symlinks=False):
                 yield from _walk(folder / item.name, path + "/", exclude)
             else:
                 yield path
+
+
+def _left_out(path: str, exclude: Sequence[str]) -> bool:
+    name = path.rsplit("/", 1)[-1]
+    return (
+        name.startswith(".")
+        or name in _LEFT_BEHIND
+        or name.endswith(".pyc")
+        or any(fnmatchcase(path, pattern.rstrip("/")) for pattern in exclude)
+    )
+
+
+def is_source(path: str, exclude: Sequence[str]) -> bool:
+    """True when `source_files` would list this path if it existed."""
+    parts = path.split("/")
+    return not any(_left_out("/".join(parts[:depth]), exclude) for depth in range(1, len(parts) + 1))
 
 
 def content_digest(folder: Path, paths: Sequence[str]) -> str:

@@ -29,6 +29,12 @@ _MAX_HEADER = 1 << 20
 _RATIO_FROM = 64 << 20
 """Bytes of a layer that may come out whatever its ratio: text and zeros compress well."""
 
+_MAX_ID = 2**32 - 2
+"""Largest user or group id; the one above it means "unchanged" to chown(2)."""
+
+_MAX_NUMBER = 2**48
+"""Largest size in bytes and time in seconds; more would overflow in the kernel's types."""
+
 _KINDS: dict[bytes, Literal["file", "dir", "symlink", "hardlink"]] = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -37,6 +43,13 @@ _KINDS: dict[bytes, Literal["file", "dir", "symlink", "hardlink"]] = {
     tarfile.SYMTYPE: "symlink",
     tarfile.LNKTYPE: "hardlink",
 }
+
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 _REBUILD = "run `inv build` again; an image that others made should be asked for again"
 
@@ -50,6 +63,9 @@ class Limits(NamedTuple):
     """Entries of all layers together."""
     ratio: int = 200
     """Uncompressed bytes for each compressed one, in a layer of more than 64 MB."""
+
+
+DEFAULT = Limits()
 
 
 class Budget:
@@ -98,7 +114,8 @@ class LayerReader:
         self._packed, self._plain = hashlib.sha256(), hashlib.sha256()
         self._in = self._out = 0
         self._stream = self._inflate()
-        self._buffer = b""
+        self._buffer, self._at = b"", 0
+        """The last piece of the stream, and how much of it is used."""
         self._left = 0
         """Bytes of the current member, padding included, that are still in the stream."""
         self._content = 0
@@ -178,18 +195,8 @@ class LayerReader:
             self._budget.entries += 1
             if self._budget.entries > self._budget.limits.entries:
                 raise self.refuse(info.name, f"is entry {self._budget.entries}, too many")
-            if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE):
-                records = _pax(self._header(info))
-                if info.type == tarfile.XHDTYPE:
-                    extended |= records
-                elif records.keys() & {"path", "linkpath", "size", "uid", "gid"}:
-                    # tar applies these to every later entry, container runtimes to none.
-                    raise self.refuse(info.name, "changes the names of all entries after it")
-                continue
-            if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-                key = "path" if info.type == tarfile.GNUTYPE_LONGNAME else "linkpath"
-                text = self._header(info).partition(b"\0")[0].decode("utf-8", "surrogateescape")
-                extended.setdefault(key, text)
+            if info.type in _EXTENDED:
+                extended |= self._extended(info)
                 continue
             yield self._member(info, extended)
             extended = {}
@@ -202,6 +209,23 @@ class LayerReader:
             if piece.count(0) != len(piece):
                 raise ValueError("something follows its end")
 
+    def _extended(self, info: tarfile.TarInfo) -> dict[str, str]:
+        """Read a header that speaks of the next entry; return what it says, by pax keyword."""
+        if info.size > _MAX_HEADER:
+            raise self.refuse(info.name, f"has an extended header of {info.size} bytes")
+        data = self._exactly(info.size)
+        self._exactly(-info.size % _BLOCK)
+        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+            key = "path" if info.type == tarfile.GNUTYPE_LONGNAME else "linkpath"
+            return {key: data.partition(b"\0")[0].decode("utf-8", "surrogateescape")}
+        records = _pax(data)
+        if info.type == tarfile.XHDTYPE:
+            return records
+        if records.keys() & {"path", "linkpath", "size", "uid", "gid"}:
+            # tar applies these to every later entry, container runtimes to none.
+            raise self.refuse(info.name, "changes the names of all entries after it")
+        return {}
+
     def _member(self, info: tarfile.TarInfo, extended: dict[str, str]) -> Member:
         kind = _KINDS.get(info.type)
         name = extended.get("path", info.name)
@@ -209,28 +233,19 @@ class LayerReader:
             raise self.refuse(name, "is a device, a pipe or of an unknown type")
         if any(key.startswith("GNU.sparse") for key in extended):
             raise self.refuse(name, "is a sparse file")
-        size = int(extended.get("size", info.size)) if kind == "file" else 0
-        if size < 0:
-            raise ValueError("an entry has a negative size")
+        size = _number(extended.get("size", info.size)) if kind == "file" else 0
         self._content = size
         self._left = size + -size % _BLOCK
         return Member(
             name=name,
             kind=kind,
             mode=info.mode,
-            uid=int(extended.get("uid", info.uid)),
-            gid=int(extended.get("gid", info.gid)),
-            mtime=int(float(extended.get("mtime", info.mtime))),
+            uid=_number(extended.get("uid", info.uid), _MAX_ID),
+            gid=_number(extended.get("gid", info.gid), _MAX_ID),
+            mtime=_number(str(extended.get("mtime", info.mtime)).partition(".")[0]),
             size=size,
             link=extended.get("linkpath", info.linkname),
         )
-
-    def _header(self, info: tarfile.TarInfo) -> bytes:
-        if info.size > _MAX_HEADER:
-            raise self.refuse(info.name, f"has an extended header of {info.size} bytes")
-        data = self._exactly(info.size)
-        self._exactly(-info.size % _BLOCK)
-        return data
 
     def _exactly(self, size: int) -> bytes:
         parts = []
@@ -240,18 +255,17 @@ class LayerReader:
         return b"".join(parts)
 
     def _some(self, most: int) -> bytes:
-        while not self._buffer:
+        while self._at == len(self._buffer):
             try:
-                self._buffer = next(self._stream)
+                self._buffer, self._at = next(self._stream), 0
             except StopIteration:
                 raise EOFError("it is cut off") from None
-        piece, self._buffer = self._buffer[:most], self._buffer[most:]
+        piece = self._buffer[self._at : self._at + most]
+        self._at += len(piece)
         return piece
 
     def _rest(self) -> Iterator[bytes]:
-        if self._buffer:
-            yield self._buffer
-        self._buffer = b""
+        yield self._buffer[self._at :]
         yield from self._stream
 
     def _inflate(self) -> Iterator[bytes]:
@@ -281,8 +295,15 @@ class LayerReader:
         return piece
 
 
+def _number(value: str | float, most: int = _MAX_NUMBER) -> int:
+    number = int(value)
+    if not 0 <= number <= most:
+        raise ValueError(f"{number} cannot be a size, a time or an id")
+    return number
+
+
 def _pax(data: bytes) -> dict[str, str]:
-    """Parse the records `LENGTH KEY=VALUE\\n` of an extended header (POSIX pax, "pax Extended Header")."""
+    """Parse the records of an extended header: length, key, value (POSIX pax, "pax Extended Header")."""
     found = {}
     while data:
         digits = data[: data.find(b" ")]

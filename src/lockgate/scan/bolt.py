@@ -127,9 +127,7 @@ def _leaf_body(items: Sequence[_Item]) -> bytes:
     elements, data = [], []
     position = _ELEMENT * len(items)
     for item in items:
-        elements.append(
-            _LEAF_ELEMENT.pack(item.flags, position, len(item.key), len(item.value))
-        )
+        elements.append(_LEAF_ELEMENT.pack(item.flags, position, len(item.key), len(item.value)))
         data += [item.key, item.value]
         position += len(item.key) + len(item.value) - _ELEMENT
     return b"".join((*elements, *data))

@@ -26,13 +26,13 @@ class Finding(Record, frozen=True):
     path: str
     """Path in the image; empty for Debian packages."""
     purl: str
-    """Package URL; empty when there is none."""
+    """Package URL, on the first of `platforms`; empty when there is none."""
     aliases: tuple[str, ...]
     """Other ids of the same vulnerability, sorted."""
     platforms: tuple[str, ...]
     """Platforms of the index on which it was found, sorted."""
     layer: str
-    """Diff id of the layer; empty when the scanner did not say."""
+    """Diff id of the layer, on the first of `platforms`; empty when the scanner did not say."""
 
     @property
     def fixable(self) -> bool:
@@ -54,6 +54,17 @@ class Scanner(Record, frozen=True):
     """`namespaces` when the kernel cut it off from the network, `none` when it could not."""
 
 
+class AdvisorySource(Record, frozen=True):
+    """One data file of the embedded advisories."""
+
+    name: str
+    """`Debian 13 changelogs`."""
+    date: str
+    """Day on which its content was current: `2026-11-20`."""
+    licence: str
+    """SPDX expression."""
+
+
 class Database(Record, frozen=True):
     """The advisories that were looked up."""
 
@@ -62,9 +73,12 @@ class Database(Record, frozen=True):
     digest: str
     """sha256 digest of `trivy.db`."""
     updated: int
-    """When its content was current, in seconds since 1970."""
+    """When its content was current, in seconds since 1970. For the embedded advisories the day of the
+    newest source; `sources` has the day of each."""
     partial: bool
     """True for the embedded advisories: they cover our stacks' packages only."""
+    sources: tuple[AdvisorySource, ...] = ()
+    """What the embedded advisories were made from, sorted by name; empty for Trivy's database."""
 
 
 class PlatformScan(Record, frozen=True):

@@ -9,7 +9,7 @@ Another repository's whole `tasks.py`:
 
 from __future__ import annotations
 
-from invoke import Collection
+from invoke.collection import Collection
 
 from lockgate.tasks import build, check, deploy, doctor, flow, scan, sign
 

@@ -45,7 +45,9 @@ class Console:
         self._stage = stage
         took = f"  {time.monotonic() - started:.1f} s" if started is not None else ""
         room = 88 - WIDTH
-        line = self._paint(f"{head:<{WIDTH}}", _BOLD) + self._tone(f"{text:<{room if took else 0}}", tone)
+        line = self._paint(f"{head:<{WIDTH}}", _BOLD) + self._tone(
+            f"{text:<{room if took else 0}}", tone
+        )
         self._write(line + took)
 
     def block(self, lines: list[str]) -> None:
@@ -105,7 +107,9 @@ class _Bar:
         self._next = now + 0.1
         filled = int(24 * done / total) if total else 24
         bar = "█" * filled + "░" * (24 - filled)
-        self._console.draw(f"{self._label}  {bar}  {megabytes(done)} of {megabytes(total)}  {name[:24]}")
+        self._console.draw(
+            f"{self._label}  {bar}  {megabytes(done)} of {megabytes(total)}  {name[:24]}"
+        )
 
     def close(self) -> None:
         if self._console.live and self._next:

@@ -1,0 +1,62 @@
+"""Processes of other lives: a number, and proof that it still means the same one."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+from lockgate.base.errors import ToolError
+from lockgate.deploy.model import ProcessId
+
+
+def identify(pid: int) -> ProcessId | None:
+    """Return the identity of a process; None when it has ended, a zombie included."""
+    try:
+        # The program's name stands in parentheses and may hold spaces and parentheses itself.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *rest = fields.rpartition(")")[2].split()
+    if state in ("Z", "X"):
+        return None
+    return ProcessId(pid=pid, started=int(rest[18]), boot=boot)
+
+
+def alive(process: ProcessId) -> bool:
+    """True when the very same process still runs."""
+    return identify(process.pid) == process
+
+
+def end(process: ProcessId, grace: float) -> None:
+    """Ask a process to end; after `grace` seconds kill it. Returns when it is gone.
+
+    Raises:
+        ToolError: it belongs to another user, or does not end even so.
+    """
+    try:
+        # From here on the number cannot be given to another process unnoticed.
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not alive(process):
+            return
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+            signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], patience)[0]:
+                return
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise ToolError(
+            f"process {process.pid} belongs to another user",
+            hint="run the same command as the user who deployed",
+        ) from None
+    finally:
+        os.close(handle)
+    raise ToolError(
+        f"process {process.pid} does not end", hint=f"look at `cat /proc/{process.pid}/stack`"
+    )

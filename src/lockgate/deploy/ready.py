@@ -1,0 +1,128 @@
+"""Ask a service on loopback. Plain sockets: the unchanged path of `deploy` asks too, and must start fast."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from lockgate.base.errors import NotReady
+
+if TYPE_CHECKING:
+    from lockgate.deploy.model import Started
+
+_MAX_ANSWER = 8 << 20
+"""Bytes of an answer that are read; a longer one is cut and counts as whole."""
+
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+
+
+def ask(port: int, path: str, timeout: float) -> int:
+    """Send one GET request to loopback and return the status of the answer (RFC 9112).
+
+    The answer is read to its end: a service that breaks off in the middle has not answered.
+
+    Args:
+        port: port on 127.0.0.1.
+        path: path with its query, beginning with `/`.
+        timeout: seconds for the whole exchange.
+
+    Raises:
+        OSError: nobody listens, the time is over, or what came is not a whole HTTP answer.
+    """
+    until = time.monotonic() + timeout
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: lockgate\r\n"
+        "Accept: */*\r\nConnection: close\r\n\r\n"
+    )
+    answer = bytearray()
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as link:
+        link.sendall(request.encode())
+        while len(answer) < _MAX_ANSWER:
+            link.settimeout(max(0.001, until - time.monotonic()))
+            piece = link.recv(65_536)
+            if not piece:
+                break
+            answer += piece
+    head, blank, body = bytes(answer).partition(b"\r\n\r\n")
+    status, length = _STATUS.match(head), _LENGTH.search(head + b"\r\n")
+    if status is None or not blank:
+        raise ConnectionError("it did not answer in HTTP")
+    if length is not None and len(body) < min(int(length[1]), _MAX_ANSWER - len(head)):
+        raise ConnectionError("it broke off in the middle of its answer")
+    return int(status[1])
+
+
+def answers(port: int, path: str, timeout: float) -> bool:
+    """True when a GET request is answered with a 2xx."""
+    try:
+        return ask(port, path, timeout) // 100 == 2
+    except OSError:
+        return False
+
+
+def wait_ready(started: Started, *, deadline: float, answer: float) -> int:
+    """Ask until the service says that it is ready; return the milliseconds it took.
+
+    Between two questions this waits for the service to end, so an end is noticed at once.
+
+    Args:
+        started: the instance, which knows its port and path.
+        deadline: seconds until giving up.
+        answer: seconds for one answer.
+
+    Raises:
+        NotReady: it ended, or was not ready in time.
+    """
+    service, port = started.instance.service, started.instance.port
+    begun, pause, last = time.monotonic(), 0.005, "nobody listened"
+    while True:
+        left = deadline - (time.monotonic() - begun)
+        if left <= 0:
+            raise NotReady(
+                f"`{service.component}` was not ready within {deadline:g} s: "
+                f"to {service.ready} {last}"
+            )
+        with contextlib.suppress(ConnectionRefusedError):
+            try:
+                status = ask(port, service.ready, min(answer, left))
+            except TimeoutError:
+                last = "it did not answer in time"
+            except ConnectionRefusedError:
+                raise
+            except OSError as error:
+                last = str(error)
+            else:
+                last = f"it answered {status}"
+                if status // 100 == 2:
+                    return round((time.monotonic() - begun) * 1000)
+        code = started.ended(min(pause, max(0.0, left)))
+        if code is not None:
+            raise NotReady(
+                f"`{service.component}` ended with exit code {code} before it was ready"
+            )
+        pause = min(pause * 1.5, 0.2)
+
+
+def smoke_test(started: Started, *, answer: float) -> int:
+    """Send the component's real request; return the status, which is a 2xx.
+
+    Raises:
+        NotReady: the answer is anything else, or none.
+    """
+    service = started.instance.service
+    try:
+        status = ask(started.instance.port, service.smoke, answer)
+    except OSError as error:
+        raise NotReady(
+            f"`{service.component}` did not answer the smoke test {service.smoke}: {error}"
+        ) from None
+    if status // 100 != 2:
+        raise NotReady(
+            f"`{service.component}` answered {status} to the smoke test {service.smoke}, "
+            "which is not a 2xx"
+        )
+    return status

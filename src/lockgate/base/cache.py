@@ -42,13 +42,9 @@ class StageCache:
         """Return the record that `stage` gave for these inputs, or None."""
         path = self._path(stage, name, inputs)
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            return decode(data, kind)
-        except UsageError:
-            # Written by another version of the record: as good as absent.
+            return decode(path.read_bytes(), kind)
+        except (OSError, UsageError):
+            # Absent, unreadable, or written by another version of the record: the stage runs again.
             return None
 
     def keep(self, stage: str, name: str, inputs: Mapping[str, str], record: Record) -> None:
@@ -56,8 +52,8 @@ class StageCache:
         path = self._path(stage, name, inputs)
         atomic_write(path, encode(record))
         self.mark(stage, name, inputs)
-        kept = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
-        for old in kept[:-KEPT]:
+        others = [one for one in path.parent.glob("*.json") if one != path]
+        for old in sorted(others, key=_written)[: -KEPT + 1]:
             old.unlink(missing_ok=True)
 
     def mark(self, stage: str, name: str, inputs: Mapping[str, str]) -> None:
@@ -71,7 +67,7 @@ class StageCache:
         """Return what differs from the last inputs, by reason; empty when nothing does."""
         try:
             old = decode(self._last(stage, name).read_bytes(), dict[str, str])
-        except (FileNotFoundError, UsageError):
+        except (OSError, UsageError):
             return (Change("FIRST", "", "never run here"),)
         reasons = sorted(old.keys() | inputs.keys())
         return tuple(
@@ -86,3 +82,10 @@ class StageCache:
 
     def _last(self, stage: str, name: str) -> Path:
         return self._folder / stage / name / "last"
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0  # another run has just removed it

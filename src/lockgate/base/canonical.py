@@ -7,6 +7,7 @@ gives the same bytes on every machine, so a record's bytes may be hashed, compar
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +15,9 @@ import msgspec
 from lockgate.base.errors import UsageError
 
 T = TypeVar("T")
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape that is half of a pair, or the first of one that is whole."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,13 +32,24 @@ def encode(value: object) -> bytes:
     """Return the canonical JSON of a record or plain value: sorted keys, no spaces, UTF-8.
 
     Raises:
-        TypeError: the value holds a float or a type without a JSON form.
+        TypeError: the value holds a float, text that is not Unicode, or a type without a JSON form.
     """
-    plain = msgspec.to_builtins(value, str_keys=True, order="sorted")
+    plain = msgspec.to_builtins(value, str_keys=True, order="sorted", enc_hook=_as_text)
     _refuse_floats(plain)
-    return json.dumps(
+    text = json.dumps(
         plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode()
+    )
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise TypeError("a canonical value holds half of a surrogate pair") from None
+
+
+def _as_text(value: object) -> str:
+    # msgspec knows `str` but none of its subclasses, such as `oci.digest.Digest`.
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
 
 
 def _refuse_floats(value: Any) -> None:
@@ -60,27 +75,38 @@ def decode(data: bytes, kind: type[T], *, what: str = "record") -> T:
     Raises:
         UsageError: the bytes are not such a value; the message names the field.
     """
+    found = loads(data, what=what)
     try:
-        return msgspec.convert(loads(data, what=what), kind, str_keys=True)
+        return msgspec.convert(found, kind, str_keys=True)
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deeply") from None
     except msgspec.ValidationError as error:
         raise UsageError(f"{what} is not valid: {error}") from None
 
 
 def loads(data: bytes, *, what: str = "JSON") -> Any:
-    """Parse JSON bytes strictly: UTF-8, no duplicate keys, no NaN, bounded nesting.
+    """Parse JSON bytes strictly: UTF-8 without a mark, no duplicate keys, no NaN, bounded nesting.
 
     A parser that keeps the last of two equal keys can be shown one value while another reader sees the
-    other; RFC 8259 section 4 leaves that open, so it is refused.
+    other; RFC 8259 section 4 leaves that open, so it is refused. So is an escaped half of a surrogate
+    pair (section 8.2): it is no text, and could not be written again.
 
     Raises:
         UsageError: the bytes are not JSON of this kind.
     """
     try:
-        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+        # Given bytes, `json` would guess UTF-16 and UTF-32 too.
+        text = data.decode("utf-8")
+        found = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant
+        )
+        if _SURROGATE.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise UsageError(f"{what} is nested too deeply") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{what} is not readable as JSON: {error}") from None
+    return found
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

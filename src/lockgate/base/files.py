@@ -1,4 +1,4 @@
-"""Files that survive a kill at any line: atomic writes, exclusive locks, private temporary folders."""
+"""Files that survive a kill at any line: atomic writes and exclusive locks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
     is not free, so that a person learns why nothing happens.
 
     Raises:
-        StorageError: the lock file cannot be made.
+        StorageError: the lock file cannot be made, or the file system has no locks.
     """
     import fcntl
 
@@ -79,6 +79,8 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
             if waiting is not None:
                 waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise storage_error(error, path) from error
         yield
     finally:
         os.close(handle)

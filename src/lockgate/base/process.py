@@ -9,7 +9,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from lockgate.base.errors import CommandFailed, ToolMissing
+from lockgate.base.errors import CommandFailed, LockgateError, ToolMissing
+from lockgate.base.files import storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,8 @@ def run(
         accept: exit codes that are answers rather than failures.
 
     Raises:
-        ToolMissing: the program does not exist.
+        ToolMissing: the program does not exist or cannot be executed here.
+        StorageError: `cwd` cannot be entered.
         CommandFailed: another exit code, a signal, or the time limit.
     """
     words = [os.fspath(word) for word in argv]
@@ -84,14 +86,8 @@ def run(
             cwd=cwd,
             start_new_session=True,
         )
-    except FileNotFoundError:
-        raise ToolMissing(
-            f"`{words[0]}` is not installed", hint="`inv doctor` lists what is needed and for what"
-        ) from None
-    except PermissionError:
-        raise ToolMissing(
-            f"`{words[0]}` may not be executed", hint="check the file's mode"
-        ) from None
+    except OSError as error:
+        raise _not_started(words[0], cwd, error) from None
     try:
         stdout, stderr = child.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -108,8 +104,29 @@ def run(
     return Completed(child.returncode, stdout, stderr)
 
 
+def _not_started(program: str, cwd: Path | None, error: OSError) -> LockgateError:
+    if cwd is not None and error.filename == os.fspath(cwd):
+        return storage_error(error, cwd)
+    if isinstance(error, FileNotFoundError):
+        return ToolMissing(
+            f"`{program}` is not installed", hint="`inv doctor` lists what is needed and for what"
+        )
+    return ToolMissing(
+        f"`{program}` cannot be executed: {error.strerror}",
+        hint="check that the file is executable and made for this machine",
+    )
+
+
 def end_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child that was started in its own session, with all its descendants, and reap it."""
+    """Kill a child that was started in its own session, with all its group, and reap it.
+
+    Pipes are closed, not read to their end: a descendant that left the group may hold them for ever.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            # Unsent bytes of stdin find no reader.
+            with contextlib.suppress(OSError):
+                pipe.close()
+    child.wait()

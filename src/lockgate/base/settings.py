@@ -162,7 +162,9 @@ class Settings:
     environment: str = "dev"
     """Environment when none is given with `-e`."""
     build: Build = field(default_factory=Build)
+    """How images are built."""
     scan: Scan = field(default_factory=Scan)
+    """How images are scanned."""
     environments: dict[str, Environment] = field(default_factory=_default_environments)
     """The three defaults are dev, staging and prod; a section here replaces the whole set."""
 

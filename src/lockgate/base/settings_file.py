@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -12,7 +13,7 @@ import msgspec
 
 from lockgate import __version__
 from lockgate.base import settings as model
-from lockgate.base.errors import UsageError
+from lockgate.base.errors import StorageError, UsageError
 from lockgate.base.files import atomic_write
 from lockgate.base.settings import Settings, nearest
 
@@ -24,6 +25,12 @@ NAME = "lockgate.yaml"
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 """A component's name is a path part and a tag of its image at once."""
 
+_LONGEST = 100
+"""Characters of a component's name: with a platform behind it, it must fit into a tag's 128."""
+
+_MANY = 36_500
+"""Upper end for numbers that only must not overflow: days of a century, seconds of ten hours."""
+
 
 def find_root(start: Path) -> Path:
     """Return the folder that holds `lockgate.yaml`: `start` or the nearest one above.
@@ -31,6 +38,7 @@ def find_root(start: Path) -> Path:
     Raises:
         UsageError: there is none.
     """
+    start = start.absolute()
     for folder in (start, *start.parents):
         if (folder / NAME).is_file():
             return folder
@@ -60,15 +68,17 @@ def load(root: Path) -> Settings:
     kept = root / ".lockgate" / "cache" / "settings" / f"{key}.json"
     try:
         return msgspec.json.decode(kept.read_bytes(), type=Settings)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         found = parse(data)
-        atomic_write(kept, msgspec.json.encode(found))
+        # Kept to save time only: a folder that cannot be written is no reason not to read it.
+        with contextlib.suppress(StorageError):
+            atomic_write(kept, msgspec.json.encode(found))
         return found
 
 
 def _model_digest() -> bytes:
-    source = Path(model.__file__).read_bytes()
-    return hashlib.sha256(__version__.encode() + source).digest()
+    sources = [Path(one).read_bytes() for one in (model.__file__, __file__)]
+    return hashlib.sha256(b"\0".join([__version__.encode(), *sources])).digest()
 
 
 def parse(data: bytes) -> Settings:
@@ -110,9 +120,17 @@ def _check(found: Settings) -> None:
             )
         folder = Path(component.path)
         if folder.is_absolute() or ".." in folder.parts:
-            raise UsageError(f"`{NAME}`: components.{name}.path leaves the repository")
+            raise UsageError(
+                f"`{NAME}`: components.{name}.path leaves the repository",
+                hint="name a folder below the one of `lockgate.yaml`",
+            )
         if not component.entrypoint:
-            raise UsageError(f"`{NAME}`: components.{name}.entrypoint is empty")
+            raise UsageError(
+                f"`{NAME}`: components.{name}.entrypoint is empty",
+                hint="name the program that the image runs",
+            )
+    _check_names(found)
+    _check_numbers(found)
     if found.environment not in found.environments:
         raise UsageError(
             f"`{NAME}`: environment {found.environment!r} is not among environments",
@@ -121,6 +139,48 @@ def _check(found: Settings) -> None:
 
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def _check_names(found: Settings) -> None:
+    """Names in the store: components share it with stacks, with single platforms and with referrers."""
+    platforms = found.build.platforms
+    if not platforms or len(set(platforms)) < len(platforms):
+        raise UsageError(
+            f"`{NAME}`: build.platforms is empty or names one twice",
+            hint="write `[linux/amd64, linux/arm64]`",
+        )
+    single = {f"{name}-{one.replace('/', '-')}" for name in found.components for one in platforms}
+    for name in found.components:
+        if name in single or name.startswith(("stack-", "sha256-")) or len(name) > _LONGEST:
+            raise UsageError(
+                f"`{NAME}`: component {name!r} has a name that the store needs, or too long a one",
+                hint="choose another name",
+            )
+
+
+def _check_numbers(found: Settings) -> None:
+    limits = [("scan.timeout", found.scan.timeout, 1, _MANY)]
+    for name, component in found.components.items():
+        limits += [
+            (f"components.{name}.port", component.port, 1, 65535),
+            (f"components.{name}.coverage", component.coverage, 0, 100),
+        ]
+    for name, environment in found.environments.items():
+        limits += [
+            (f"environments.{name}.port", environment.port, 0, 65535),
+            (f"environments.{name}.waiver_max_days", environment.waiver_max_days, 0, _MANY),
+            (
+                f"environments.{name}.database_max_age_days",
+                environment.database_max_age_days,
+                0,
+                _MANY,
+            ),
+        ]
+    for field, value, least, most in limits:
+        if not least <= value <= most:
+            raise UsageError(
+                f"`{NAME}`: {field} is {value}", hint=f"write a number from {least} to {most}"
+            )
 
 
 def _explain(errors: Iterable[Any], content: Any) -> UsageError:
@@ -138,9 +198,8 @@ def _explain(errors: Iterable[Any], content: Any) -> UsageError:
         return UsageError(f"`{NAME}`: {where} is not a setting{more}", hint=hint)
     if not isinstance(content, dict):
         return UsageError(f"`{NAME}` must be a mapping of settings", hint="see `docs/settings.md`")
-    return UsageError(
-        f"`{NAME}`: {where}: {first['msg'].lower()}{more}", hint="see `docs/settings.md`"
-    )
+    why = first["msg"][:1].lower() + first["msg"][1:]
+    return UsageError(f"`{NAME}`: {where}: {why}{more}", hint="see `docs/settings.md`")
 
 
 def _fields_at(location: tuple[str | int, ...]) -> list[str]:

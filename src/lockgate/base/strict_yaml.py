@@ -62,6 +62,16 @@ def _loader() -> type[yaml.SafeLoader]:
                 )
             return super().compose_node(parent, index)
 
+        def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ARG002 - the library's form
+            try:
+                # Always deep: else the library fills a mapping after this call has returned.
+                return super().construct_object(node, deep=True)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                # A date without a 13th month, a list as a key, `0x_`: the library's own errors.
+                raise yaml.MarkedYAMLError(
+                    problem="this value cannot be read", problem_mark=node.start_mark
+                ) from None
+
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen: set[Any] = set()
             for key_node, _ in node.value:

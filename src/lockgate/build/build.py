@@ -42,7 +42,8 @@ class Ingredients(NamedTuple):
     """What one layer is made of."""
 
     entries: Iterable[Entry]
-    packages: tuple[Package, ...]
+    packages: Callable[[], tuple[Package, ...]]
+    """Asked once the entries were read: what is in a package may be known only then."""
 
 
 class _LayerRecord(Record, frozen=True):
@@ -79,7 +80,7 @@ def build(
         cache,
         f"app-{plan.component}",
         {"SOURCE": plan.source.content, "BUILDER": builder_id()},
-        lambda: Ingredients(_app_entries(plan), ()),
+        lambda: Ingredients(_app_entries(plan), tuple),
     )
 
     def one(platform: str) -> tuple[PlatformImage, Descriptor, Descriptor]:
@@ -137,13 +138,13 @@ def _layer(
     kept = cache.find("layer", name, inputs, _LayerRecord)
     if kept is not None and layout.has(kept.digest):
         return kept
-    entries, packages = make()
-    layer: Layer = write_layer(layout, entries)
+    ingredients = make()
+    layer: Layer = write_layer(layout, ingredients.entries)
     record = _LayerRecord(
         digest=layer.descriptor.digest,
         size=layer.descriptor.size,
         diff_id=layer.diff_id,
-        packages=packages,
+        packages=ingredients.packages(),
     )
     cache.keep("layer", name, inputs, record)
     return record

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lockgate.base.errors import CommandFailed, ReportUnreadable, UsageError
 from lockgate.base.files import storage_error
 from lockgate.base.process import Completed, run
-from lockgate.build.git import source_files
+from lockgate.build.tree import source_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,9 @@ class Work:
             return frozenset()
         tests = PurePosixPath(self.component.tests)
         return frozenset(
-            path for path in self.files if tests in (PurePosixPath(path), *PurePosixPath(path).parents)
+            path
+            for path in self.files
+            if tests in (PurePosixPath(path), *PurePosixPath(path).parents)
         )
 
     def run(
@@ -159,7 +161,7 @@ def private_copy(root: Path, component: Component, tools: Path) -> Iterator[Work
     folder = root / component.path
     files = source_files(folder, ())
     styles = style_files(root, folder)
-    with tempfile.TemporaryDirectory(prefix="lockgate-check-") as name:
+    with tempfile.TemporaryDirectory(prefix="lockgate-check-", ignore_cleanup_errors=True) as name:
         base = Path(os.path.realpath(name))
         top, scratch = base / "copy", base / "scratch"
         try:

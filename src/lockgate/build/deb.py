@@ -108,10 +108,11 @@ def _tar(path: Path, member: str) -> Iterator[tarfile.TarFile]:
     """Open one of the two archives in a package as a stream."""
     try:
         with path.open("rb") as file:
-            name, window = _find(file, member, path)
+            name, window = _find(file, member)
             with (
                 _unpacked(name, window, path) as stream,
-                tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as tar,
+                # The names' encoding would otherwise be the locale's.
+                tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, encoding="utf-8") as tar,
             ):
                 yield tar
     except OSError as error:
@@ -130,7 +131,7 @@ def _unreadable(path: Path, error: Exception) -> UsageError:
     )
 
 
-def _find(file: IO[bytes], member: str, path: Path) -> tuple[str, IO[bytes]]:
+def _find(file: IO[bytes], member: str) -> tuple[str, IO[bytes]]:
     """Walk the `ar` members, each a 60-byte header and its content, padded to an even length."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it does not begin as an ar archive")

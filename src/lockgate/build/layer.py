@@ -60,7 +60,7 @@ def write_layer(layout: Layout, entries: Iterable[Entry]) -> Layer:
     Missing parent folders are added with mode 0755 before their first child.
 
     Raises:
-        UsageError: a path leaves the root, or stands twice.
+        UsageError: as `tar_stream`.
         StorageError: the disk is full.
     """
     with layout.writer() as blob:
@@ -86,25 +86,37 @@ def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
     """Yield the tar archive of entries in pieces.
 
     Raises:
-        UsageError: a path leaves the root or stands twice, or a file's content has another size than said.
+        UsageError: a path leaves the root, stands twice or lies below a file; a hardlink points at nothing
+            before it; a file's content has another size than said.
     """
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for entry in entries:
         parts = entry.path.split("/")
-        if not entry.path or any(part in ("", ".", "..") for part in parts):
-            raise UsageError(f"{entry.path!r} cannot be a path in an image")
+        if "\0" in entry.path or any(part in ("", ".", "..") for part in parts):
+            raise _refused(entry, "cannot be a path in an image")
         for depth in range(1, len(parts)):
             parent = "/".join(parts[:depth])
-            if parent not in seen:
-                seen.add(parent)
+            kind = seen.get(parent)
+            if kind is None:
+                seen[parent] = "dir"
                 yield _header(Entry(parent, "dir", 0o755))
-        if entry.path in seen:
-            if entry.kind == "dir":
-                continue
-            raise UsageError(f"{entry.path!r} stands twice in one layer")
-        seen.add(entry.path)
+            elif kind != "dir":
+                # Through a link, the file would land somewhere else.
+                raise _refused(entry, f"lies below {parent!r}, which is no folder")
+        known = seen.get(entry.path)
+        if known == entry.kind == "dir":
+            continue
+        if known is not None:
+            raise _refused(entry, "stands twice in one layer")
+        if entry.kind == "hardlink" and seen.get(entry.link) not in ("file", "hardlink"):
+            raise _refused(entry, f"is a hardlink to {entry.link!r}, which is no file before it")
+        seen[entry.path] = entry.kind
         yield from _member(entry)
     yield b"\0" * (2 * _BLOCK)
+
+
+def _refused(entry: Entry, why: str) -> UsageError:
+    return UsageError(f"{entry.path!r} {why}", hint="leave it out of the image with `exclude`")
 
 
 def _member(entry: Entry) -> Iterator[bytes]:
@@ -119,7 +131,10 @@ def _member(entry: Entry) -> Iterator[bytes]:
         written += len(piece)
         yield piece
     if written != entry.size:
-        raise UsageError(f"{entry.path!r} has {written} bytes, {entry.size} were announced")
+        raise UsageError(
+            f"{entry.path!r} has {written} bytes, {entry.size} were announced",
+            hint="it changed while it was read: run the same command again",
+        )
     yield b"\0" * (-written % _BLOCK)
 
 

@@ -71,8 +71,10 @@ class PackagesIndex:
         return self._packages.get(name)
 
     def providers(self, name: str) -> tuple[tuple[str, Candidate], ...]:
-        """Return who provides the virtual package `name`: its provided version, "" without one, and the
-        candidate; sorted by the candidate's name."""
+        """Return who provides the virtual package `name`, sorted by the candidate's name.
+
+        Each comes with the version that it provides, which is empty where it names none.
+        """
         if self._providers is None:
             self._providers = {}
             for owner in sorted(one.name for one in self._packages.values() if one.provides):

@@ -6,7 +6,7 @@ stack it was made for: a base layer depends on the lock alone. It names no mirro
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -143,11 +143,11 @@ def debian_architecture(platform: str) -> str:
 
 def utc(seconds: int) -> str:
     """Write seconds since 1970 as the lock does."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime(_TIME)
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime(_TIME)
 
 
 def _seconds(text: str) -> int:
-    return int(datetime.datetime.strptime(text, _TIME).replace(tzinfo=datetime.UTC).timestamp())
+    return int(dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC).timestamp())
 
 
 def dump(lock: StackLock) -> bytes:
@@ -238,7 +238,9 @@ def open_stack(folder: Path) -> LockedStack:
     if lock.file != Digest.of(locked):
         stack = load(locked, what=f"`{FILE}` of {name}")
         changed = [
-            field for field in Stack.__dataclass_fields__ if getattr(stack, field) != getattr(lock.stack, field)
+            field
+            for field in Stack.__dataclass_fields__
+            if getattr(stack, field) != getattr(lock.stack, field)
         ]
         if changed:
             raise UsageError(

@@ -6,6 +6,8 @@ Reads one JSON object from stdin (`Order`), answers on the status pipe in lines:
     failed REASON    the sandbox could not be made
     ended 3          the service has ended with this exit code
 
+With the argument `rehearse` it reads and starts nothing.
+
 Standard library only. Ends as soon as the sandbox's first process exists.
 """
 
@@ -58,8 +60,24 @@ class Order(TypedDict):
     status: int
 
 
-def main() -> int:
-    """Make the sandbox and its first process."""
+def rehearse() -> int:
+    """Make what a sandbox is made of and nothing else; return 0 when the kernel lets us."""
+    kernel.enter(_NAMESPACES, uid=1, gid=1)
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+        kernel.mount("tmpfs", "/", "tmpfs", kernel.MS_NOSUID)
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+
+
+def main(argv: list[str]) -> int:
+    """Make the sandbox and its first process, or with the argument `rehearse` only try."""
+    if argv:
+        return rehearse()
     order: Order = json.load(sys.stdin)
     for inherited in (order["guard"], order["lock"], order["status"]):
         os.set_inheritable(inherited, False)
@@ -102,8 +120,8 @@ def _close_in(order: Order, own_user: bool) -> None:
     rootfs.assemble(order["root"])
     for limit, most in _LIMITS.items():
         hard = resource.getrlimit(limit)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(hard, most)
-        resource.setrlimit(limit, (most, most))
+        new = most if hard == resource.RLIM_INFINITY else min(hard, most)
+        resource.setrlimit(limit, (new, new))
     if own_user:
         kernel.drop_capabilities()
     else:
@@ -121,4 +139,4 @@ def _say(order: Order, line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

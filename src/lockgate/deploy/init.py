@@ -85,11 +85,11 @@ def _start(argv: list[str], env: dict[str, str], folder: str) -> int:
 def _execute(argv: list[str], env: dict[str, str]) -> None:
     """Become the program, or raise the most telling OSError. `os.execvpe` would import modules here."""
     if "/" in argv[0]:
-        os.execve(argv[0], argv, env)
+        os.execve(argv[0], argv, env)  # noqa: S606
     telling: OSError = FileNotFoundError(2, "No such file on its PATH")
     for place in env.get("PATH", "").split(":"):
         try:
-            os.execve(f"{place or '.'}/{argv[0]}", argv, env)
+            os.execve(f"{place or '.'}/{argv[0]}", argv, env)  # noqa: S606
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from lockgate.base.canonical import Record
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from lockgate.oci.layout import Layout
-
 HISTORY = 5
-"""Digests that a rollback can choose from, the running one included."""
+"""Images that are remembered, the running one included."""
 
 
 class Verified(Protocol):
@@ -80,6 +74,8 @@ class Past(Record, frozen=True):
 
     digest: str
     """Digest of the image index."""
+    manifest: str
+    """Digest of the platform's manifest."""
     since: int
     """When it was last deployed, in seconds since 1970."""
 
@@ -94,7 +90,7 @@ class State(Record, frozen=True):
     incoming: Instance | None = None
     """What a deployment in progress, or one that was killed, is about to run instead."""
     history: tuple[Past, ...] = ()
-    """Oldest first; the last is `current`."""
+    """In the order of their last deployment; the last is `current`, and a rollback takes the one before."""
 
 
 class Deployment(Record, frozen=True):
@@ -118,68 +114,20 @@ class Deployment(Record, frozen=True):
     """When what runs was started, in seconds since 1970."""
 
 
+Phase = Literal["running", "not ready", "ended", "stopped", "interrupted", "never deployed"]
+"""`ended`: it should run and does not. `interrupted`: nothing runs, since a deployment was killed or is in
+the middle of its work."""
+
+
 class Status(Record, frozen=True):
     """What `status` returns."""
 
     component: str
-    phase: Literal["running", "not ready", "ended", "stopped", "interrupted", "never deployed"]
-    """`ended`: it should run and does not. `interrupted`: a deployment was killed, or is going on."""
+    phase: Phase
     instance: Instance | None
     url: str
     """Empty unless something runs."""
     history: tuple[Past, ...]
-
-
-class Launch(NamedTuple):
-    """Everything that a runner needs to start an instance."""
-
-    instance: Instance
-    folder: Path
-    """The component's folder, for the log."""
-    lock: int
-    """Descriptor of the component's lock, for a process that must not outlive an unfinished deployment."""
-    layout: Layout
-    root: Path
-    """Folder of the unpacked images."""
-
-
-class Started(Protocol):
-    """An instance that runs, but ends with this process until `keep` is called."""
-
-    instance: Instance
-
-    def ended(self, timeout: float) -> int | None:
-        """Wait at most `timeout` seconds; return the exit code when the service has ended."""
-
-    def keep(self) -> None:
-        """Let it live on."""
-
-    def drop(self) -> None:
-        """End it now, and return when its port is free."""
-
-
-class Runner(Protocol):
-    """A way to run images in isolation."""
-
-    name: str
-
-    def prepare(self, launch: Launch) -> None:
-        """Make the image ready to start, its bytes checked; changes nothing that runs."""
-
-    def start(self, launch: Launch) -> Started:
-        """Start a prepared image."""
-
-    def sweep(self, folder: Path, component: str, keep: tuple[Instance, ...]) -> None:
-        """End what a killed deployment of the component left behind, except `keep`."""
-
-    def alive(self, instance: Instance) -> bool:
-        """True when exactly this instance runs."""
-
-    def stop(self, instance: Instance, grace: float) -> None:
-        """Ask it to end, after `grace` seconds force it; return when it is gone."""
-
-    def tail(self, instance: Instance, folder: Path, lines: int) -> str:
-        """Return the last lines of its log."""
 
 
 class Waits(NamedTuple):
@@ -194,5 +142,3 @@ class Waits(NamedTuple):
 
 
 WAITS = Waits()
-
-Runners = "Callable[[str], Runner]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import time
@@ -11,7 +10,12 @@ from typing import TYPE_CHECKING
 from lockgate.base.errors import NotReady
 
 if TYPE_CHECKING:
-    from lockgate.deploy.model import Started
+    from collections.abc import Callable
+
+    from lockgate.deploy.model import Waits
+    from lockgate.deploy.runner import Started
+
+    Ask = Callable[[int, str, float], int]
 
 _MAX_ANSWER = 8 << 20
 """Bytes of an answer that are read; a longer one is cut and counts as whole."""
@@ -56,58 +60,51 @@ def ask(port: int, path: str, timeout: float) -> int:
     return int(status[1])
 
 
-def answers(port: int, path: str, timeout: float) -> bool:
-    """True when a GET request is answered with a 2xx."""
-    try:
-        return ask(port, path, timeout) // 100 == 2
-    except OSError:
-        return False
-
-
-def wait_ready(started: Started, *, deadline: float, answer: float) -> int:
+def wait_ready(started: Started, ask: Ask, waits: Waits) -> int:
     """Ask until the service says that it is ready; return the milliseconds it took.
 
     Between two questions this waits for the service to end, so an end is noticed at once.
 
     Args:
         started: the instance, which knows its port and path.
-        deadline: seconds until giving up.
-        answer: seconds for one answer.
+        ask: sends a request.
+        waits: seconds for one answer and until giving up.
 
     Raises:
         NotReady: it ended, or was not ready in time.
     """
     service, port = started.instance.service, started.instance.port
-    begun, pause, last = time.monotonic(), 0.005, "nobody listened"
-    while True:
-        left = deadline - (time.monotonic() - begun)
-        if left <= 0:
-            raise NotReady(
-                f"`{service.component}` was not ready within {deadline:g} s: "
-                f"to {service.ready} {last}"
-            )
-        with contextlib.suppress(ConnectionRefusedError):
-            try:
-                status = ask(port, service.ready, min(answer, left))
-            except TimeoutError:
-                last = "it did not answer in time"
-            except ConnectionRefusedError:
-                raise
-            except OSError as error:
-                last = str(error)
-            else:
-                last = f"it answered {status}"
-                if status // 100 == 2:
-                    return round((time.monotonic() - begun) * 1000)
-        code = started.ended(min(pause, max(0.0, left)))
+    begun, pause, left, last = time.monotonic(), 0.005, waits.ready, ""
+    while left > 0:
+        well, last = try_once(ask, port, service.ready, min(waits.answer, left))
+        if well:
+            return round((time.monotonic() - begun) * 1000)
+        code = started.ended(min(pause, left))
         if code is not None:
             raise NotReady(
-                f"`{service.component}` ended with exit code {code} before it was ready"
+                f"`{service.component}` ended with exit code {code}, before it was ready"
             )
-        pause = min(pause * 1.5, 0.2)
+        pause = min(pause * 1.5, 0.05)
+        left = waits.ready - (time.monotonic() - begun)
+    raise NotReady(
+        f"`{service.component}` was not ready within {waits.ready:g} s: {service.ready} {last}"
+    )
 
 
-def smoke_test(started: Started, *, answer: float) -> int:
+def try_once(ask: Ask, port: int, path: str, timeout: float) -> tuple[bool, str]:
+    """Return whether a request was answered with a 2xx, and what happened in words."""
+    try:
+        status = ask(port, path, timeout)
+    except TimeoutError:
+        return False, "was not answered in time"
+    except ConnectionRefusedError:
+        return False, "found nobody listening"
+    except OSError as error:
+        return False, f"was not answered: {error}"
+    return status // 100 == 2, f"was answered with {status}"
+
+
+def smoke_test(started: Started, ask: Ask, waits: Waits) -> int:
     """Send the component's real request; return the status, which is a 2xx.
 
     Raises:
@@ -115,7 +112,7 @@ def smoke_test(started: Started, *, answer: float) -> int:
     """
     service = started.instance.service
     try:
-        status = ask(started.instance.port, service.smoke, answer)
+        status = ask(started.instance.port, service.smoke, waits.answer)
     except OSError as error:
         raise NotReady(
             f"`{service.component}` did not answer the smoke test {service.smoke}: {error}"

@@ -39,7 +39,8 @@ def assemble(root: str) -> None:
         # A link here would put a mount elsewhere.
         if not stat.S_ISDIR(os.lstat(f"{root}/{name}").st_mode):
             raise NotADirectoryError(f"/{name} of the image is not a folder")
-    kernel.mount("tmpfs", f"{root}/tmp", "tmpfs", _PRIVATE, "mode=1777,size=256m,nr_inodes=65536")
+    scratch = "mode=1777,size=256m,nr_inodes=65536"
+    kernel.mount("tmpfs", f"{root}/tmp", "tmpfs", _PRIVATE, scratch)  # noqa: S108 - the service's own
     _devices(f"{root}/dev")
     _processes(f"{root}/proc")
     _network_files(f"{root}/etc")

@@ -54,6 +54,6 @@ class Digest(str):
         if found != self:
             raise DigestMismatch(
                 f"{what} should be {self.short} and is {found.short}: its bytes were changed",
-                hint="remove the file and run `inv build` again, or pull it from a trusted copy",
+                hint="remove it and run `inv build` again, or get it from a trusted copy",
             )
         return data

@@ -21,12 +21,14 @@ from lockgate.base.files import atomic_write, exclusive, storage_error
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import (
     INDEX,
+    MANIFEST,
     MAX_JSON,
     REF_NAME,
     Descriptor,
     Index,
     Manifest,
     index_bytes,
+    is_index,
 )
 
 if TYPE_CHECKING:
@@ -93,23 +95,33 @@ class Layout:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[BlobWriter]:
-        """Stream a blob of unknown digest into the store; it appears when the block ends well."""
-        self._blobs.mkdir(parents=True, exist_ok=True)
+        """Stream a blob of unknown digest into the store; it appears when the block ends well.
+
+        Raises:
+            StorageError: the disk is full or the folder cannot be written.
+        """
         try:
+            self._blobs.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._blobs, prefix=".partial-")
         except OSError as error:
             raise storage_error(error, self._blobs) from error
+        file = os.fdopen(handle, "wb")
         try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
-                blob = BlobWriter(file)
-                yield blob
+            blob = BlobWriter(file, self._blobs)
+            yield blob
+            # Outside of these lines an OSError is the caller's: a source that could not be read.
+            try:
+                os.fchmod(handle, 0o644)
                 file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path(blob.digest))
-        except OSError as error:
-            raise storage_error(error, self._blobs) from error
+                os.fsync(handle)
+                file.close()
+                os.replace(name, self.path(blob.digest))
+            except OSError as error:
+                raise storage_error(error, self._blobs) from error
         finally:
+            # A buffer that found no room is still there, and closing tries once more.
+            with contextlib.suppress(OSError):
+                file.close()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
 
@@ -127,8 +139,11 @@ class Layout:
         except FileNotFoundError:
             raise self._absent(digest) from None
         if len(data) > limit:
-            raise UsageError(f"blob {Digest(digest).short} is larger than {limit} bytes")
-        return Digest(digest).check(data, f"blob {Digest(digest).short}")
+            raise UsageError(
+                f"blob {Digest(digest).short} is larger than {limit} bytes",
+                hint="it is no manifest, index or configuration; check the digest",
+            )
+        return Digest(digest).check(data, str(path))
 
     @contextlib.contextmanager
     def stream(self, digest: str) -> Iterator[BinaryIO]:
@@ -163,16 +178,17 @@ class Layout:
         """Check every blob below an index or a manifest; return the platform manifests' descriptors.
 
         Raises:
-            UsageError: a blob is absent or not what its descriptor says.
+            UsageError: a blob is absent or not what its descriptor says, or an index is empty.
             DigestMismatch: a blob's bytes or size differ from its descriptor.
         """
         manifests = self.manifests(digest)
         for descriptor in manifests:
             manifest = Manifest.parse(self.read(descriptor.digest))
-            for part in (manifest.config, *manifest.layers):
+            for part in (descriptor, manifest.config, *manifest.layers):
                 if self.verify(part.digest) != part.size:
                     raise DigestMismatch(
-                        f"blob {Digest(part.digest).short} is not {part.size} bytes long"
+                        f"blob {Digest(part.digest).short} is not {part.size} bytes long",
+                        hint="do not use this image; find out who built it",
                     )
         return manifests
 
@@ -180,16 +196,19 @@ class Layout:
         """Return the platform manifests of an index, or the one manifest itself.
 
         Raises:
-            UsageError: the blob is neither an index nor a manifest, or is absent.
+            UsageError: the blob is neither an index nor a manifest, is absent, or is an index of nothing.
         """
         data = self.read(digest)
-        try:
-            return Index.parse(data).manifests
-        except UsageError:
+        if not is_index(data):
             Manifest.parse(data)
-            from lockgate.oci.manifest import MANIFEST
-
             return (Descriptor.of(MANIFEST, data),)
+        manifests = Index.parse(data).manifests
+        if not manifests:
+            # Whoever checks or scans "every platform" of it would have done nothing, and be content.
+            raise UsageError(
+                f"index {Digest(digest).short} lists no manifest", hint="run `inv build` again"
+            )
+        return manifests
 
     def tags(self) -> dict[str, Descriptor]:
         """Return every name in `index.json` with what it points at, sorted by name."""
@@ -219,16 +238,18 @@ class Layout:
             self._tag(names)
 
     def _tag(self, names: dict[str, Descriptor]) -> None:
+        index = self._index()
         entries = [
             entry
-            for entry in self._index().manifests
+            for entry in index.manifests
             if entry.annotations.get(REF_NAME) not in names
         ]
         for name, descriptor in names.items():
             marked = {**descriptor.annotations, REF_NAME: name}
             entries.append(msgspec.structs.replace(descriptor, annotations=marked))
         entries.sort(key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
-        atomic_write(self.root / "index.json", index_bytes(Index(manifests=tuple(entries))))
+        changed = msgspec.structs.replace(index, manifests=tuple(entries))
+        atomic_write(self.root / "index.json", index_bytes(changed))
 
     def referrers(self, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
         """Return the manifests whose subject is `digest`, of one artifact type when given."""
@@ -268,16 +289,23 @@ class Layout:
 class BlobWriter:
     """Hashes what it writes; `digest` and `size` hold what was written so far."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, folder: Path) -> None:
+        self._file, self._folder = file, folder
         self._hash = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Append bytes."""
+        """Append bytes.
+
+        Raises:
+            StorageError: the disk is full.
+        """
         self._hash.update(data)
         self.size += len(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            raise storage_error(error, self._folder) from error
 
     @property
     def digest(self) -> Digest:

@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from lockgate.base.canonical import Foreign, decode, encode
+from lockgate.base.canonical import Foreign, decode, encode, loads
 from lockgate.base.errors import UsageError
 from lockgate.oci.digest import Digest
 
@@ -82,8 +82,9 @@ class Manifest(Foreign, frozen=True, rename="camel", omit_defaults=True):
         """Parse manifest bytes.
 
         Raises:
-            UsageError: not an OCI image manifest of schema version 2.
+            UsageError: not an OCI image manifest of schema version 2, or an index at once.
         """
+        _refuse_fields(data, "image manifest", "manifests", "fsLayers")
         found = decode(data, cls, what="image manifest")
         _check(found.schema_version, found.media_type, MANIFEST)
         _check_descriptors(found.config, *found.layers, *([found.subject] if found.subject else []))
@@ -105,12 +106,34 @@ class Index(Foreign, frozen=True, rename="camel", omit_defaults=True):
         """Parse index bytes.
 
         Raises:
-            UsageError: not an OCI image index of schema version 2.
+            UsageError: not an OCI image index of schema version 2, or a manifest at once.
         """
+        _refuse_fields(data, "image index", "config", "layers")
         found = decode(data, cls, what="image index")
         _check(found.schema_version, found.media_type, INDEX)
         _check_descriptors(*found.manifests)
         return found
+
+
+def is_index(data: bytes) -> bool:
+    """True when the document lists manifests; `Index.parse` then says whether it is right.
+
+    Raises:
+        UsageError: the bytes are not JSON.
+    """
+    found = loads(data, what="image manifest")
+    return isinstance(found, dict) and "manifests" in found
+
+
+def _refuse_fields(data: bytes, what: str, *fields: str) -> None:
+    # A document that is index and manifest at once shows two readers two images: CVE-2021-41190.
+    found = loads(data, what=what)
+    for field in fields:
+        if isinstance(found, dict) and field in found:
+            raise UsageError(
+                f"{what} is not valid: it has the field `{field}` of another kind of document",
+                hint="do not use this image; find out who built it",
+            )
 
 
 def _check(schema: int, media_type: str, expected: str) -> None:
@@ -121,14 +144,20 @@ def _check(schema: int, media_type: str, expected: str) -> None:
         )
     # The media type inside must agree with the one outside, or two readers see two things.
     if media_type not in ("", expected):
-        raise UsageError(f"media type {media_type!r} stands where {expected!r} is needed")
+        raise UsageError(
+            f"media type {media_type!r} stands where {expected!r} is needed",
+            hint="re-push the image as an OCI image",
+        )
 
 
 def _check_descriptors(*descriptors: Descriptor) -> None:
     for descriptor in descriptors:
         Digest(descriptor.digest)
         if descriptor.size < 0:
-            raise UsageError(f"a descriptor of {descriptor.digest} has a negative size")
+            raise UsageError(
+                f"a descriptor of {descriptor.digest} has a negative size",
+                hint="do not use this image; find out who built it",
+            )
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

@@ -32,7 +32,7 @@ from lockgate.oci.manifest import Manifest
 from lockgate.oci.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from lockgate.oci.layout import Layout
 
@@ -130,16 +130,18 @@ def unpack(
     return Unpacked(root=str(home / "root"), config=config, reused=False)
 
 
-def prune(into: Path, keep: Collection[str]) -> None:
-    """Remove the unpacked images whose manifest digests are not in `keep`.
+def prune(into: Path, keep: Callable[[], Collection[str]]) -> None:
+    """Remove the unpacked images except those whose manifest digests `keep` returns.
+
+    It is asked under the lock that `unpack` takes: who records what it needs before it unpacks, keeps it.
 
     Raises:
         StorageError: a folder cannot be removed.
     """
-    wanted = {Digest(digest).hex for digest in keep}
     try:
         with exclusive(into / ".lock"):
             _sweep(into)
+            wanted = {Digest(digest).hex for digest in keep()}
             for home in into.iterdir():
                 if home.is_dir() and home.name not in wanted:
                     _discard(home)

@@ -17,7 +17,8 @@ import msgspec
 from lockgate.base.canonical import Record, encode, loads
 from lockgate.base.errors import ToolError, UsageError
 from lockgate.base.settings import SEVERITIES
-from lockgate.scan import cvss, debian_version
+from lockgate.build import debversion
+from lockgate.scan import cvss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,10 +122,10 @@ def _check_debian(found: DebianAdvisories) -> None:
     if not found.packages:
         raise UsageError("it names no package")
     for name, package in found.packages.items():
-        debian_version.key(package.version)
+        debversion.key(package.version)
         for cve, fix in package.fixed.items():
             version, _, urgency = fix.partition(" ")
-            debian_version.key(version)
+            debversion.key(version)
             if not _ID.fullmatch(cve) or " " in urgency:
                 raise UsageError(f"{cve}: {fix} of {name} is not a fix")
 

@@ -104,7 +104,7 @@ def _whole(place: Path) -> _Made | None:
     try:
         made = decode((place / "made.json").read_bytes(), _Made)
         metadata = (place / "db" / "metadata.json").read_bytes()
-        digest = _sha256(place / "db" / "trivy.db")
+        digest = file_digest(place / "db" / "trivy.db")
     except (OSError, UsageError):
         return None
     same = digest == made.database.digest and metadata == _metadata(made.database.updated)
@@ -300,12 +300,13 @@ def _seal(path: Path) -> _Seal:
             return known
     except (OSError, UsageError):
         pass
-    fresh = _Seal(digest=_sha256(path), size=now.st_size, changed=now.st_mtime_ns)
+    fresh = _Seal(digest=file_digest(path), size=now.st_size, changed=now.st_mtime_ns)
     atomic_write(place, encode(fresh))
     return fresh
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the sha256 digest of a file of any size, `sha256:…`."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 

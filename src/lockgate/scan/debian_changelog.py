@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.errors import UsageError
-from lockgate.scan.debian_version import Key, key
+from lockgate.build.debversion import Key, key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -101,7 +101,7 @@ class Report(Record, frozen=True):
     scanner: Scanner
     database: Database
     scanned: int
-    """When the scan ended, in seconds since 1970."""
+    """When the scan was made, in seconds since 1970."""
     platforms: tuple[PlatformScan, ...]
     findings: tuple[Finding, ...]
     """Sorted by severity (highest first), id, package and path; the same one on two platforms stands once."""

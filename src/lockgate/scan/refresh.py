@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from lockgate.base.errors import ToolError, UsageError
 from lockgate.base.files import atomic_write
-from lockgate.scan import debian_version
+from lockgate.build import deb as package_file
+from lockgate.build import debversion
 from lockgate.scan.advisories import (
     DebianAdvisories,
     DebianPackage,
@@ -48,6 +50,27 @@ class ChangelogReader(Protocol):
         folder is a link to that of another package.
         """
         ...
+
+
+def changelog_of(deb: Path) -> tuple[str, str]:
+    """Read the changelog out of a `.deb`; the reader for `refresh_debian`.
+
+    Raises:
+        UsageError: it is not a package.
+        StorageError: it cannot be read.
+    """
+    fields = package_file.control(deb)
+    name = fields["package"]
+    documents = f"usr/share/doc/{name}/changelog"
+    found = b""
+    for entry in package_file.entries(deb):
+        if entry.kind == "file" and entry.path in (f"{documents}.Debian.gz", f"{documents}.gz"):
+            # With both, the second one is upstream's.
+            if found and not entry.path.endswith(".Debian.gz"):
+                continue
+            data = entry.data if isinstance(entry.data, bytes) else b"".join(entry.data())
+            found = gzip.decompress(data)
+    return fields.get("source", name).split(" ")[0], found.decode("utf-8", "replace")
 
 
 def refresh_debian(
@@ -103,7 +126,7 @@ def _package(text: str) -> DebianPackage:
 
 
 def _merge(old: DebianPackage, new: DebianPackage) -> DebianPackage:
-    if debian_version.key(new.version) < debian_version.key(old.version):
+    if debversion.key(new.version) < debversion.key(old.version):
         old, new = new, old
     return msgspec.structs.replace(new, fixed={**old.fixed, **new.fixed})
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from lockgate.tasks import build, check, deploy, doctor, flow, scan, sign
+from lockgate.tasks import build, flow, scan, test
 
 
 def namespace() -> Collection:
     """Return every task of the flow, to be a repository's `ns` or a part of it."""
     top = Collection()
-    for module in (build, scan, sign, deploy):
+    for module in (build, scan):
         top.add_collection(module.collection())
-    for single in (check.check, sign.verify, flow.flow, doctor.doctor):
+    for single in (flow.flow, test.test):
         top.add_task(single)
     return top

@@ -175,7 +175,8 @@ class _Fetcher:
 
     def base(self, platform: str) -> Ingredients:
         """Return the files of the stack for a platform, downloading missing packages."""
-        from lockgate.build import base, debs
+        from lockgate.build import debs
+        from lockgate.build.base import Base
         from lockgate.build.build import Ingredients
 
         lock = self._locked.lock
@@ -188,9 +189,8 @@ class _Fetcher:
         self._session.console.say(
             "build", f"{label}: {quantity(len(listed), 'package')}, {size}", started=started
         )
-        return Ingredients(
-            base.base_entries(lock, platform, found), base.packages(lock, platform, found)
-        )
+        files = Base(lock, platform, found)
+        return Ingredients(files.entries(), files.packages)
 
     def dependencies(self, platform: str) -> Ingredients:
         """Return the files of the locked wheels for a platform, downloading missing ones."""
@@ -210,7 +210,8 @@ class _Fetcher:
             "build", f"wheels {platform}: {quantity(len(found), 'distribution')}", started=started
         )
         return Ingredients(
-            distribution.entries(found, python=self._plan.python), distribution.packages(found)
+            distribution.entries(found, python=self._plan.python),
+            lambda: distribution.packages(found),
         )
 
     @functools.cached_property

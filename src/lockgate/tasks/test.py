@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from invoke.tasks import task
 from invoke.exceptions import Exit
+from invoke.tasks import task
 
 from lockgate.base.errors import ToolMissing, UsageError
 from lockgate.base.settings import nearest

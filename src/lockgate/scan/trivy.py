@@ -1,0 +1,222 @@
+"""Run Trivy on a platform's image: no network, no secrets, no files but a view of that image."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from lockgate.base.canonical import encode
+from lockgate.base.errors import CommandFailed, ReportUnreadable, ToolMissing
+from lockgate.base.process import TAIL, end_group
+from lockgate.oci.manifest import Index, index_bytes
+from lockgate.scan.model import Scanner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lockgate.base.settings import Scan
+    from lockgate.oci.layout import Layout
+    from lockgate.oci.manifest import Descriptor
+    from lockgate.scan.database import DatabaseDir
+    from lockgate.scan.trivy_install import Located
+
+MAX_REPORT = 256 * 1024 * 1024
+"""Largest report that is read, in bytes."""
+
+AT_ONCE = 2
+"""Platforms scanned at the same time; each takes a processor and some 300 MB."""
+
+_REPORT, _SAID = "report.json", "stderr"
+
+_VIEW = "image"
+"""Trivy takes what follows a `:` or `@` in a path for a tag, so it gets a plain name in its own folder."""
+
+
+class Sandbox(NamedTuple):
+    """What keeps a program from the network."""
+
+    name: str
+    """`namespaces` or `none`."""
+    wrap: Callable[[Sequence[str]], list[str]]
+    """Turns arguments into ones that run the same program inside."""
+
+
+def sandbox() -> Sandbox:
+    """Return the sandbox that this machine's kernel allows."""
+    from lockgate.base import namespaces
+
+    if namespaces.available():
+        return Sandbox("namespaces", namespaces.offline)
+    return Sandbox("none", list)
+
+
+class Trivy:
+    """A Trivy that was found, in a sandbox; the scanner that `scan` is given."""
+
+    def __init__(self, located: Located, inside: Sandbox) -> None:
+        self._located = located
+        self._inside = inside
+
+    @property
+    def scanner(self) -> Scanner:
+        """What a report says of it."""
+        return Scanner(
+            name="trivy",
+            version=self._located.version,
+            digest=self._located.digest,
+            origin=self._located.origin,
+            sandbox=self._inside.name,
+        )
+
+    def scan_manifests(
+        self,
+        layout: Layout,
+        manifests: Sequence[Descriptor],
+        database: DatabaseDir,
+        settings: Scan,
+    ) -> tuple[bytes, ...]:
+        """Scan the images of several platforms, two at a time; return the reports as Trivy wrote them.
+
+        Each scan has a cache of its own: what an earlier one kept of a layer must never decide this one.
+
+        Raises:
+            ToolMissing: the executable is gone.
+            CommandFailed: Trivy ended with an error, or did not end in time.
+            ReportUnreadable: it ended well and left no report.
+        """
+        found: list[bytes] = []
+        for first in range(0, len(manifests), AT_ONCE):
+            with contextlib.ExitStack() as stack:
+                running = [
+                    stack.enter_context(self._started(layout, one, database, settings))
+                    for one in manifests[first : first + AT_ONCE]
+                ]
+                found += [one.report() for one in running]
+        return tuple(found)
+
+    @contextlib.contextmanager
+    def _started(
+        self, layout: Layout, manifest: Descriptor, database: DatabaseDir, settings: Scan
+    ) -> Iterator[_Running]:
+        with tempfile.TemporaryDirectory(prefix="lockgate-scan-") as name:
+            folder = Path(name)
+            _view(folder / _VIEW, layout, manifest)
+            (folder / "cache").mkdir()
+            (folder / "cache" / "db").symlink_to((database.path / "db").resolve())
+            argv = [os.fspath(self._located.path), *arguments(settings)]
+            running = _Running(self._inside.wrap(argv), folder, settings.timeout)
+            try:
+                yield running
+            finally:
+                # On an error of the other platform, and on Ctrl-C, nothing may live on.
+                running.end()
+
+
+class _Running:
+    """One Trivy at work in its folder. What it says goes to a file, so no pipe can fill up."""
+
+    def __init__(self, argv: Sequence[str], folder: Path, timeout: int) -> None:
+        self._folder = folder
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+        # Nothing else of this process's environment: no token, no proxy, no TRIVY_ setting.
+        environment = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder)}
+        with (folder / _SAID).open("wb") as said:
+            try:
+                self._child = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                    env=environment,
+                    cwd=folder,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ToolMissing(
+                    f"`{argv[0]}` could not be started: {error.strerror}",
+                    hint="`inv doctor` shows which trivy is used",
+                ) from None
+
+    def report(self) -> bytes:
+        """Wait for the end and return the report."""
+        try:
+            code = self._child.wait(max(0.0, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(
+                ["trivy"],
+                -signal.SIGKILL,
+                f"it did not finish within {self._timeout} s",
+                hint="raise `scan.timeout` in lockgate.yaml; the image was not scanned",
+            ) from None
+        if code != 0:
+            said = (self._folder / _SAID).read_bytes()[-TAIL:].decode("utf-8", "replace")
+            raise CommandFailed(
+                ["trivy"],
+                code,
+                said,
+                hint="the image was not scanned; `inv doctor` shows which trivy is used",
+            )
+        return _read(self._folder / _REPORT)
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        if self._child.poll() is None:
+            end_group(self._child)
+
+
+def arguments(settings: Scan) -> list[str]:
+    """Return Trivy's arguments, for a folder of its own as working directory.
+
+    Trivy reads its configuration, ignore list and secret rules from the working directory. In an empty one
+    there is nothing that could soften a verdict.
+    """
+    of_configuration = [one for one in settings.scanners if one in ("misconfig", "secret")]
+    argv = ["image", "--input", _VIEW, "--format", "json", "--output", _REPORT]
+    argv += [
+        "--cache-dir",
+        "cache",
+        "--scanners",
+        ",".join(settings.scanners),
+        "--list-all-pkgs",
+        "--exit-code",
+        "0",
+    ]
+    if of_configuration:
+        argv += ["--image-config-scanners", ",".join(of_configuration)]
+    argv += ["--offline-scan", "--skip-db-update", "--skip-java-db-update", "--skip-check-update"]
+    argv += ["--skip-vex-repo-update", "--skip-version-check", "--disable-telemetry"]
+    return [*argv, "--no-progress", "--timeout", f"{settings.timeout}s"]
+
+
+def _view(folder: Path, layout: Layout, manifest: Descriptor) -> None:
+    """Make a layout that names one manifest of another layout and shares its blobs.
+
+    Trivy scans the first image that a layout names, so there must be no other.
+    """
+    folder.mkdir()
+    plain = msgspec.structs.replace(manifest, annotations={})
+    (folder / "index.json").write_bytes(index_bytes(Index(manifests=(plain,))))
+    (folder / "oci-layout").write_bytes(encode({"imageLayoutVersion": "1.0.0"}))
+    (folder / "blobs").symlink_to((layout.root / "blobs").resolve())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_REPORT + 1)
+    except FileNotFoundError:
+        raise ReportUnreadable(
+            "trivy ended well and left no report", hint="run the scan again"
+        ) from None
+    if len(data) > MAX_REPORT:
+        raise ReportUnreadable(f"trivy's report is larger than {MAX_REPORT} bytes")
+    return data

@@ -1,0 +1,79 @@
+"""DSSE: what is signed, and the envelope around it (secure-systems-lab/dsse, protocol.md and envelope.md)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from lockgate.base.canonical import Record
+from lockgate.base.errors import SignatureInvalid
+from lockgate.sign.statement import PAYLOAD_TYPE
+
+
+class Signature(Record, frozen=True, omit_defaults=True):
+    """One signature of an envelope."""
+
+    sig: str
+    """Base64."""
+    keyid: str = ""
+    """A hint, not authenticated; empty as cosign writes it."""
+
+
+class Envelope(Record, frozen=True, rename="camel"):
+    """envelope.md. Unknown fields are refused: a reader that knows them might see something else."""
+
+    payload: str
+    """Base64."""
+    payload_type: str
+    signatures: tuple[Signature, ...]
+
+
+def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """Return the bytes that are signed: the pre-authentication encoding of protocol.md.
+
+    Lengths are in bytes. They stand in front so that type and payload cannot flow into each other.
+    """
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def build(payload: bytes, signature: bytes) -> Envelope:
+    """Return the envelope around a signed in-toto statement."""
+    return Envelope(
+        payload=base64.b64encode(payload).decode(),
+        payload_type=PAYLOAD_TYPE,
+        signatures=(Signature(sig=base64.b64encode(signature).decode()),),
+    )
+
+
+def open_envelope(envelope: Envelope) -> tuple[bytes, bytes]:
+    """Return payload and signature. Nothing is verified yet.
+
+    Raises:
+        SignatureInvalid: the payload is said to be something else than an in-toto statement, there is not
+            exactly one signature, or base64 is not in its one canonical form.
+    """
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise SignatureInvalid(
+            f"an envelope says that its payload is {envelope.payload_type!r}, not {PAYLOAD_TYPE!r}",
+            hint="only in-toto attestations are read here",
+        )
+    if len(envelope.signatures) != 1:
+        raise SignatureInvalid(
+            f"an envelope has {len(envelope.signatures)} signatures, a bundle's has one",
+            hint="sign again: `inv sign`",
+        )
+    return _bytes(envelope.payload), _bytes(envelope.signatures[0].sig)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    # Base64 can be written in more than one way (bits behind the end); only one of them is taken.
+    if not data or base64.b64encode(data).decode() != text:
+        raise SignatureInvalid(
+            "an envelope's base64 is empty or damaged", hint="sign again: `inv sign`"
+        )
+    return data

@@ -1,0 +1,54 @@
+"""Records of the sign floor."""
+
+from __future__ import annotations
+
+from lockgate.base.canonical import Record
+
+
+class SignedStatement(Record, frozen=True):
+    """One statement that is signed and stored."""
+
+    predicate_type: str
+    manifest: str
+    """Digest of the referrer manifest that holds the bundle."""
+    new: bool
+    """False when the same key had signed the same bytes before."""
+
+
+class Signed(Record, frozen=True):
+    """What `attest` returns."""
+
+    subject: str
+    """Digest of the image index."""
+    key: str
+    """Fingerprint of the key: the sha256 of its DER form, in hexadecimal."""
+    development: bool
+    """True when that is a development key."""
+    statements: tuple[SignedStatement, ...]
+    """The image signature and the attestations, in the order of `lockgate.sign.predicate.NAMES`."""
+
+
+class Result(Record, frozen=True):
+    """Whether one requirement holds, and what says so."""
+
+    name: str
+    """`signature`, `sbom`, `vuln`, `provenance`, `summary`, or how the requirement is combined."""
+    met: bool
+    detail: str
+    """What satisfied it, or why not."""
+    error: str = ""
+    """Name of the error of `lockgate.base.errors` that an unmet requirement is; empty when it is met."""
+
+
+class Verification(Record, frozen=True):
+    """What `verify` returns: for each requirement what satisfied it, or why it is not met."""
+
+    subject: str
+    """Digest of the image index."""
+    name: str
+    """Whose requirements these are: the environment."""
+    met: bool
+    """True when the image is to be trusted."""
+    results: tuple[Result, ...]
+    checked: int
+    """When, in seconds since 1970."""

@@ -1,0 +1,97 @@
+"""in-toto statements, version 1 (in-toto attestation framework, spec/v1/statement.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lockgate.base.canonical import Foreign, decode, encode, loads
+from lockgate.base.errors import SubjectMismatch, UsageError
+from lockgate.oci.digest import Digest
+
+TYPE = "https://in-toto.io/Statement/v1"
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+"""Media type of a statement's bytes."""
+
+
+class Subject(Foreign, frozen=True):
+    """resource_descriptor.md: one thing that the statement is about."""
+
+    digest: dict[str, str] = msgspec.field(default_factory=dict)
+    name: str = ""
+
+
+class Statement(Foreign, frozen=True):
+    """A parsed statement. Unknown fields are ignored, as the framework's parsing rules ask."""
+
+    subject: tuple[Subject, ...]
+    predicate_type: str = msgspec.field(name="predicateType")
+    type_: str = msgspec.field(name="_type")
+    predicate: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def build(*, name: str, digest: str, predicate_type: str, predicate: bytes) -> bytes:
+    """Return a statement's bytes about one subject.
+
+    The predicate's bytes are taken as they are: what others wrote (an SBOM, a scanner's report) is signed
+    in the form in which they wrote it.
+
+    Args:
+        name: name of the subject, for readers; matching goes by digest alone.
+        digest: the subject's digest.
+        predicate_type: URI of the predicate's type.
+        predicate: a JSON object.
+
+    Raises:
+        UsageError: the predicate is not a JSON object in UTF-8, or has a key twice.
+    """
+    if not isinstance(_strict(predicate, f"predicate {predicate_type}"), dict):
+        raise UsageError(f"predicate {predicate_type} is not a JSON object")
+    subject = [{"digest": {"sha256": Digest(digest).hex}, "name": name}]
+    return b'{"_type":%b,"predicate":%b,"predicateType":%b,"subject":%b}' % (
+        encode(TYPE),
+        predicate.strip(),
+        encode(predicate_type),
+        encode(subject),
+    )
+
+
+def parse(data: bytes) -> Statement:
+    """Read a statement's bytes.
+
+    Raises:
+        UsageError: not a statement of version 1, or a key stands twice anywhere in it.
+    """
+    _strict(data, "statement")
+    found = decode(data, Statement, what="statement")
+    if found.type_ != TYPE:
+        raise UsageError(f"a statement of type {found.type_!r} is not read, only {TYPE}")
+    if not found.subject:
+        raise UsageError("a statement has no subject")
+    return found
+
+
+def check_subject(statement: Statement, digest: str) -> None:
+    """Return when the statement is about `digest`. Only sha256 counts (digest_set.md, "Guidelines").
+
+    Raises:
+        SubjectMismatch: it is about something else.
+    """
+    wanted = Digest(digest)
+    found = [one.digest.get("sha256", "") for one in statement.subject]
+    if wanted.hex not in found:
+        other = f"sha256:{found[0][:8]}…" if found[0] else "without a sha256 digest"
+        raise SubjectMismatch(
+            f"subject is {other}, this image is {wanted.short}",
+            hint="sign this image: `inv scan sign`",
+        )
+
+
+def _strict(data: bytes, what: str) -> Any:
+    # JSON text is UTF-8 without a byte order mark (RFC 8259, section 8.1). Python would read UTF-16 too,
+    # and two readers that guess differently would see two statements.
+    if data.startswith(b"\xef\xbb\xbf") or b"\0" in data:
+        raise UsageError(f"{what} is not UTF-8 JSON")
+    return loads(data, what=what)

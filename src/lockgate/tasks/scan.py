@@ -1,0 +1,128 @@
+"""`inv scan`, `scan.database`: a digest to a report to the gate's decision."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+from invoke.tasks import task
+
+from lockgate.build.model import Image
+from lockgate.gate import render
+from lockgate.gate.decide import require_open
+from lockgate.oci.digest import Digest
+from lockgate.tasks import scanning
+from lockgate.tasks.session import Session, helps, open_session, reported, user_cache
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+    from lockgate.scan.database import DatabaseDir
+    from lockgate.scan.model import Database, Report
+
+
+@task(default=True, help=helps("component", "env", "plan", "why", "json"))
+@reported
+def scan(
+    context: Context,
+    component: str = "",
+    env: str = "",
+    plan: bool = False,
+    why: bool = False,
+    json: bool = False,
+) -> None:
+    """Scan the built digest, and let the gate decide. Example: inv scan -e prod."""
+    session = open_session()
+    session.settings.target(env)
+    for name in session.components(component):
+        image = session.record(name, "image", Image, made_by="build")
+        chosen = scanning.choose_database(session)
+        depends = scanning.inputs(session, image, chosen)
+        if plan or why:
+            changes = session.cache.why("scan", name, depends)
+            session.console.say("scan", f"{name}  " + ("would run" if changes else "unchanged"))
+            session.console.block(
+                [f"{one.reason:<9} {one.old[:60] or '-'} → {one.new[:60]}" for one in changes]
+            )
+        if plan:
+            continue
+        report = _report(session, image, chosen, depends)
+        verdict = scanning.judge(session, report, name, env, int(time.time()))
+        _show(session, verdict)
+        session.keep(name, "report", report)
+        session.keep(name, f"decision-{verdict.decision.environment}", verdict.decision)
+        if json:
+            session.emit(verdict.decision)
+        require_open(verdict.decision)
+
+
+def _report(
+    session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]
+) -> Report:
+    started = time.monotonic()
+    short = Digest(image.subject).short
+    kept = scanning.cached(session, image, depends)
+    if kept is not None:
+        session.console.say("scan", f"{image.component}  unchanged  {short}  {_with(kept)}")
+        return kept
+    report = scanning.run(session, image, chosen, depends)
+    session.console.say("scan", f"{short}  {_with(report)}", started=started)
+    return report
+
+
+def _with(report: Report) -> str:
+    return f"trivy {report.scanner.version}, {_database(report.database)}"
+
+
+def _database(found: Database) -> str:
+    day = dt.datetime.fromtimestamp(found.updated, dt.UTC).strftime("%Y-%m-%d")
+    kind = "embedded advisories" if found.kind == "embedded" else "Trivy's database"
+    return f"{kind} of {day}" + (" (partial)" if found.partial else "")
+
+
+def _show(session: Session, verdict: scanning.Verdict) -> None:
+    decision = verdict.decision
+    component = session.settings.components[decision.component]
+    requirements = f"{component.path}/{component.requirements}".replace(".txt", ".in")
+    session.console.say("scan", render.totals(decision))
+    tone = "good" if decision.allowed else "bad"
+    also = f"   ({verdict.elsewhere})" if verdict.elsewhere else ""
+    session.console.say("gate", render.headline(decision) + also, tone=tone)
+    session.console.block(list(render.table(decision, requirements=requirements)))
+    place = session.root / "out" / decision.component / f"findings-{decision.environment}.sarif"
+    kept = session.record_path(decision.component, f"decision-{decision.environment}")
+    if not place.exists() or not kept.exists() or kept.stat().st_mtime > place.stat().st_mtime:
+        scanning.publish(session, decision)
+
+
+@task(
+    name="database",
+    help={"pull": "download Trivy's database, or the mirror that the settings name"},
+)
+@reported
+def database(context: Context, pull: bool = False) -> None:
+    """Say which advisories a scan looks up, and how old they are. Example: inv scan.database --pull."""
+    import os
+
+    from lockgate.scan import database as edge
+    from lockgate.scan import trivy_install
+
+    session = open_session()
+    if pull:
+        started = time.monotonic()
+        located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
+        edge.pull(user_cache(), located.path, repository=session.settings.scan.database_repository)
+        session.console.say("scan", "database pulled", started=started)
+    chosen = scanning.choose_database(session)
+    session.console.say("scan", f"{_database(chosen.record)}  {Digest(chosen.record.digest).short}")
+    session.console.block(
+        [f"{one.name}: {one.licence}, of {one.date}" for one in chosen.record.sources]
+    )
+    session.emit(chosen.record)
+
+
+def collection() -> Collection:
+    """Return the tasks of this module."""
+    return Collection("scan", scan, database)

@@ -1,0 +1,232 @@
+"""The scan stage's and the gate's edges, made from the settings: Trivy, advisories, waivers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lockgate.base.canonical import Record, encode
+from lockgate.base.errors import LockgateError, UsageError
+from lockgate.base.files import atomic_write, exclusive
+from lockgate.gate.decide import decide, lapses_at
+from lockgate.gate.decision import Decision
+from lockgate.gate.threshold import from_environment
+from lockgate.oci.digest import Digest
+from lockgate.scan import database, trivy_install
+from lockgate.scan.model import Report
+from lockgate.tasks.session import user_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.build.model import Image
+    from lockgate.gate.decision import Waiver
+    from lockgate.scan.database import DatabaseDir
+    from lockgate.tasks.session import Session
+
+_BUNDLED = Path(__file__).parent.parent / "bundled" / "advisories"
+
+
+class Verdict(Record, frozen=True):
+    """A decision as it is kept, with what people are told beside it."""
+
+    decision: Decision
+    elsewhere: str
+    """What a stricter environment would refuse; empty when it would not."""
+
+
+class Scanned(NamedTuple):
+    """A report, and whether it was made now."""
+
+    report: Report
+    fresh: bool
+
+
+def advisories_folder(session: Session) -> Path:
+    """Return the folder of the embedded advisories: the repository's own, else the one that we ship."""
+    own = session.root / "advisories"
+    return own if own.is_dir() else _BUNDLED
+
+
+def choose_database(session: Session) -> DatabaseDir:
+    """Return the database that the settings ask for.
+
+    Raises:
+        ToolError: it is absent or broken.
+    """
+    return database.choose(
+        session.settings.scan.database,
+        embedded=lambda: database.embedded(advisories_folder(session), user_cache()),
+        pulled=lambda: database.pulled(user_cache()),
+    )
+
+
+def inputs(session: Session, image: Image, chosen: DatabaseDir) -> dict[str, str]:
+    """Return everything that a report depends on, by reason."""
+    settings = session.settings.scan
+    return {
+        "IMAGE": image.subject,
+        "SCANNER": trivy_install.fingerprint(os.environ.get("PATH", "")),
+        "DATABASE": chosen.record.digest,
+        "CONFIG": Digest.of(encode([settings.scanners])),
+    }
+
+
+def cached(session: Session, image: Image, depends: dict[str, str]) -> Report | None:
+    """Return the report of an earlier scan of the same image with the same scanner and database."""
+    return session.cache.find("scan", image.component, depends, Report)
+
+
+def run(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]) -> Report:
+    """Scan and remember; two runs at once do the work once.
+
+    Raises:
+        ToolError: the scan could not be done; never a pass.
+    """
+    from lockgate.scan.scan import scan
+    from lockgate.scan.trivy import Trivy, sandbox
+
+    console = session.console
+    with exclusive(
+        session.lock(f"scan-{image.component}"),
+        waiting=lambda: console.say("scan", "another run scans this component; waiting for it"),
+    ):
+        kept = cached(session, image, depends)
+        if kept is not None:
+            return kept
+        located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
+        if located.note:
+            console.say("scan", located.note, tone="warn")
+        report = scan(
+            image,
+            session.layout,
+            trivy=Trivy(located, sandbox()),
+            database=chosen,
+            settings=session.settings.scan,
+            now=int(time.time()),
+            records=raw_reports(session),
+        )
+        session.cache.keep("scan", image.component, depends, report)
+    return report
+
+
+def raw_reports(session: Session) -> Path:
+    """Return the folder of Trivy's reports, each under the hexadecimal digits of its digest."""
+    return session.folder / "records" / "reports"
+
+
+def judge(session: Session, report: Report, component: str, env: str, now: int) -> Verdict:
+    """Return the gate's verdict, from the cache while it still holds.
+
+    It lapses when the database becomes too old for the environment and when the first waiver that it rests
+    on ends; it does not apply when report, waivers or threshold are others.
+
+    Raises:
+        UsageError: the waivers cannot be read.
+        ToolError: the database is too old, or the report is empty.
+    """
+    name, environment = session.settings.target(env)
+    data = _waivers(session)
+    depends = {
+        "REPORT": Digest.of(encode(report)),
+        "WAIVERS": Digest.of(data),
+        "THRESHOLD": Digest.of(encode([name, from_environment(environment)])),
+        "ELSEWHERE": Digest.of(encode(_strictness(session))),
+    }
+    kept = session.cache.find("gate", f"{component}-{name}", depends, Verdict)
+    if kept is not None and kept.decision.decided <= now < lapses_at(kept.decision):
+        return kept
+    read = _reader(session, data, now)
+    made = Verdict(
+        decision=decide(
+            report,
+            component=component,
+            environment=name,
+            threshold=from_environment(environment),
+            waivers=read(environment.waiver_max_days),
+            now=now,
+        ),
+        elsewhere=_elsewhere(session, report, component, name, read, now),
+    )
+    session.cache.keep("gate", f"{component}-{name}", depends, made)
+    return made
+
+
+def _waivers(session: Session) -> bytes:
+    path = session.root / session.settings.waivers
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        if session.settings.waivers == "policies/waivers.yaml" and not path.parent.exists():
+            return b"waivers: []\n"  # a repository that has no policies yet permits nothing
+        raise UsageError(
+            f"there is no {session.settings.waivers}",
+            hint="write `waivers: []` into it when nothing is waived",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{session.settings.waivers} cannot be read: {error.strerror}") from None
+
+
+def _reader(session: Session, data: bytes, now: int) -> Callable[[int], tuple[Waiver, ...]]:
+    from lockgate.gate import waiver
+
+    def read(max_days: int) -> tuple[Waiver, ...]:
+        return waiver.parse(
+            data,
+            today=waiver.day(now),
+            max_days=max_days,
+            components=tuple(session.settings.components),
+            what=session.settings.waivers,
+        )
+
+    return read
+
+
+def _strictness(session: Session) -> list[object]:
+    return [
+        [name, from_environment(one), one.development_key, one.key]
+        for name, one in sorted(session.settings.environments.items())
+    ]
+
+
+def _elsewhere(
+    session: Session,
+    report: Report,
+    component: str,
+    current: str,
+    read: Callable[[int], tuple[Waiver, ...]],
+    now: int,
+) -> str:
+    """Say what the last environment in the settings, the strictest by convention, would refuse."""
+    name, environment = list(session.settings.environments.items())[-1]
+    if name == current:
+        return ""
+    reasons: list[str] = []
+    try:
+        decision = decide(
+            report,
+            component=component,
+            environment=name,
+            threshold=from_environment(environment),
+            waivers=read(environment.waiver_max_days),
+            now=now,
+        )
+        reasons += decision.refusals
+        if decision.blocks and decision.violations:
+            reasons.append(f"{len(decision.violations)} findings")
+    except LockgateError as error:
+        reasons.append(error.message)
+    if not environment.key and not environment.development_key:
+        reasons.append("development key")
+    return f"{name} would refuse: {', '.join(reasons)}" if reasons else ""
+
+
+def publish(session: Session, decision: Decision) -> None:
+    """Write what other tools read: the decision as JSON and SARIF, under `out/`."""
+    from lockgate.gate.sarif import sarif
+
+    folder = session.root / "out" / decision.component
+    atomic_write(folder / f"decision-{decision.environment}.json", encode(decision) + b"\n")
+    atomic_write(folder / f"findings-{decision.environment}.sarif", sarif(decision))

@@ -1,0 +1,109 @@
+"""Another repository uses Lockgate from a wheel, with a `tasks.py` of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+
+TASKS = """\
+from lockgate.tasks import namespace
+
+ns = namespace()
+"""
+
+SETTINGS = """\
+project: hello
+components:
+  hello:
+    path: hello
+    entrypoint: [python3, -m, wsgiref.simple_server]
+"""
+
+WSGI = '''\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+'''
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository as a wheel."""
+    place = tmp_path_factory.mktemp("wheel")
+    source = place / "source"
+    skip = shutil.ignore_patterns(".*", "__pycache__", "out", "dist")
+    shutil.copytree(ROOT, source, ignore=skip)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", place],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return next(place.glob("lockgate-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """An environment that holds the wheel and its locked dependencies, and nothing of this checkout."""
+    place = tmp_path_factory.mktemp("environment") / "venv"
+    subprocess.run(
+        [sys.executable, "-m", "venv", place], check=True, capture_output=True, timeout=120
+    )
+    found = place / "bin" / "python"
+    install = [found, "-m", "pip", "install", "--quiet", "--no-deps"]
+    lock = ["--require-hashes", "--requirement", ROOT / "requirements" / "inv.txt"]
+    for what in (lock, [wheel]):
+        done = subprocess.run(
+            [*install, *what], capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    return found
+
+
+def test_a_wheel_builds_the_image_of_an_empty_repository(
+    python: Path, tmp_path: Path, run_inv: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """`pip install lockgate`, three small files and a two-file app are enough for `inv build`."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "lockgate.yaml").write_text(SETTINGS)
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello" / "wsgi.py").write_text(WSGI)
+    (tmp_path / "hello" / "requirements.txt").write_text("# none\n")
+
+    done = run_inv(python, tmp_path, "build", "--json")
+
+    assert done.returncode == 0, done.stderr
+    image = json.loads(done.stdout)
+    assert image["component"] == "hello"
+    assert [one["platform"] for one in image["platforms"]] == ["linux/amd64", "linux/arm64"]
+    index = tmp_path / ".lockgate" / "store" / "blobs" / "sha256" / image["subject"][7:]
+    assert len(json.loads(index.read_bytes())["manifests"]) == 2
+
+
+@pytest.fixture
+def run_inv() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call with an interpreter, a folder and arguments to run `inv` there."""
+
+    def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-m", "invoke", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,112 @@
+"""The same commit gives the same digest, however hostile the place (design, section 7)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.conftest import Repository
+
+STRANGER = 12345
+"""A user id that owns nothing here."""
+
+CLOCK = """\
+import time
+_real = time.time
+time.time = lambda: _real() + 400_000_000
+"""
+"""Twelve years ahead, for every module of the child."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a build as another user")
+def test_the_digest_survives_hostile_variation(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """Working folder, user, umask, time zone, locale, clock, file order and hash seed change nothing."""
+    first = json.loads(repository.inv("build", "--json").stdout)
+
+    home = tmp_path / "another" / "very deep" / "folder"
+    home.mkdir(parents=True)
+    clone = home / "clone"
+    repository.git("clone", "--quiet", str(repository.path), str(clone))
+    reversed_order(clone / "app")
+    cache = home / "cache"
+    shutil.copytree(os.environ.get("LOCKGATE_CACHE") or Path.home() / ".cache" / "lockgate", cache)
+    (home / "sitecustomize.py").write_text(CLOCK)
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", "build", "--json"],
+        cwd=clone / "app" / "todo",
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LOCKGATE_CACHE": str(cache),
+            "TZ": "Pacific/Kiritimati",
+            "LC_ALL": "tr_TR.UTF-8",
+            "PYTHONHASHSEED": "42",
+            "PYTHONPATH": f"{home}:{Path(__file__).parents[2] / 'src'}",
+        },
+        user=STRANGER,
+        group=STRANGER,
+        extra_groups=[],
+        umask=0o077,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    second = json.loads(done.stdout)
+    assert second["subject"] == first["subject"]
+    assert second == first
+
+
+def reversed_order(folder: Path) -> None:
+    """Make the files of a folder anew, last first, so that the file system lists them otherwise."""
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), reverse=True)
+    for path in files:
+        data, mode = path.read_bytes(), path.stat().st_mode
+        path.unlink()
+        path.write_bytes(data)
+        path.chmod(mode)
+
+
+def test_compare_builds_again_and_finds_nothing(repository: Repository) -> None:
+    """`inv build.compare` rebuilds from packages alone and counts the files that are equal."""
+    done = repository.inv("build.compare")
+    assert "files equal" in done.stderr
+
+
+def test_compare_names_the_first_file_that_differs(
+    repository: Repository, make_repository: Callable[[str], Repository]
+) -> None:
+    """When the store's image was made from other bytes, the file is named and the exit code is 4."""
+    repository.inv("build")
+    record = repository.path / ".lockgate" / "records" / "app" / "image.json"
+    other = make_repository("other")
+    (other.path / "app" / "todo" / "views.py").open("a").write("# changed\n")
+    other.inv("build")
+    theirs = json.loads((other.path / ".lockgate/records/app/image.json").read_bytes())
+    blobs = other.path / ".lockgate" / "store" / "blobs"
+    shutil.copytree(blobs, repository.path / ".lockgate/store/blobs", dirs_exist_ok=True)
+    for kept in (repository.path / ".lockgate/cache/build/app").glob("*.json"):
+        ours = json.loads(record.read_bytes())
+        kept.write_text(json.dumps({**ours, "subject": theirs["subject"]}))
+
+    shutil.copy(other.path / ".lockgate/store/index.json", repository.path / ".lockgate/store")
+    done = repository.inv("build.compare", code=4)
+    assert "app/todo/views.py differs" in done.stderr

@@ -97,9 +97,7 @@ def loads(data: bytes, *, what: str = "JSON") -> Any:
     try:
         # Given bytes, `json` would guess UTF-16 and UTF-32 too.
         text = data.decode("utf-8")
-        found = json.loads(
-            text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant
-        )
+        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
         if _SURROGATE.search(text):
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from lockgate.base.errors import CommandFailed, ToolMissing, UsageError
@@ -36,10 +39,15 @@ def source(
 
     Raises:
         ToolMissing: `root` is a git work tree and there is no git.
-        UsageError: SOURCE_DATE_EPOCH is not a number.
+        CommandFailed: git cannot read the repository, or will not.
+        UsageError: SOURCE_DATE_EPOCH is not a number of seconds.
     """
     revision, time = _head(root)
-    changes = _changes(root, subpath, exclude, also) if revision else ()
+    changes = (
+        _changes(root, normpath(subpath), exclude, [normpath(one) for one in also])
+        if revision
+        else ()
+    )
     return Source(
         repository=repository,
         revision=revision,
@@ -55,7 +63,8 @@ def _epoch(commit_time: int) -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not given:
         return commit_time
-    if not given.isdecimal():
+    # Eleven digits reach the year 5138; what a date cannot hold is no time.
+    if not re.fullmatch("[0-9]{1,11}", given):
         raise UsageError(
             f"SOURCE_DATE_EPOCH is {given!r}, not a number of seconds", hint="unset it"
         )
@@ -65,20 +74,24 @@ def _epoch(commit_time: int) -> int:
 def _head(root: Path) -> tuple[str, int]:
     """Return commit id and time; empty and 0 outside git or before the first commit."""
     try:
-        answer = _git(root, "log", "-1", "--format=%H %ct", accept=(0, 128))
+        answer = _git(root, "log", "-1", "--no-show-signature", "--format=%H %ct")
     except ToolMissing:
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
             raise
         return "", 0
-    words = answer.decode().split()
-    return (words[0], int(words[1])) if len(words) == 2 else ("", 0)
+    if not answer:
+        return "", 0
+    revision, seconds = answer.decode().split()
+    return revision, int(seconds)
 
 
 def _changes(
     root: Path, subpath: str, exclude: Sequence[str], also: Sequence[str]
 ) -> tuple[str, ...]:
     # --no-renames: both ends of a rename are changed paths. -z: names are bytes, not quoted text.
-    wanted = ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
+    # --ignored: what git ignores is in no commit, and in the image all the same unless it is excluded.
+    wanted = ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored"]
+    wanted += ["--ignore-submodules=none"]
     answer = _git(root, "status", *wanted, "--", subpath, *also)
     if not answer:
         return ()
@@ -90,23 +103,34 @@ def _changes(
     return tuple(
         path
         for path in paths
-        if path in also
-        or (path.startswith(below) and is_source(path.removeprefix(below), exclude))
+        if path in also or (path.startswith(below) and is_source(path.removeprefix(below), exclude))
     )
 
 
-def _git(root: Path, *arguments: str, accept: tuple[int, ...] = (0,)) -> bytes:
+_NO_COMMIT = ("not a git repository (or any", "does not have any commits yet")
+"""How git says that there is nothing to ask about. Every other failure is one: a build must not lose its
+revision in silence."""
+
+
+def _git(root: Path, *arguments: str) -> bytes:
+    """Return git's answer; empty when there is no repository or no commit."""
     # The user's own settings must not change what is read: no hooks, no pager, no external diff.
     environment = plain_environment("GIT_DIR", "GIT_WORK_TREE", "GIT_CONFIG_GLOBAL")
     environment.update(GIT_OPTIONAL_LOCKS="0", LC_ALL="C", GIT_TERMINAL_PROMPT="0")
+    environment.update(GIT_LITERAL_PATHSPECS="1")
     argv = ["git", "-C", str(root), "-c", "core.fsmonitor=false", *arguments]
-    done = run(argv, timeout=60, env=environment, accept=accept)
-    if done.code and b"dubious ownership" in done.stderr:
-        # Not the same as "no repository": a build must not lose its revision in silence.
-        raise CommandFailed(
-            argv,
-            done.code,
-            done.stderr.decode("utf-8", "replace").splitlines()[0],
-            hint=f"git config --global --add safe.directory {root}",
-        )
-    return done.stdout if done.code == 0 else b""
+    done = run(argv, timeout=60, env=environment, accept=(0, 128))
+    if done.code == 0:
+        return done.stdout
+    why = done.stderr.decode("utf-8", "replace")
+    if any(words in why for words in _NO_COMMIT):
+        return b""
+    owned = re.search("dubious ownership in repository at '(.*)'", why)
+    raise CommandFailed(
+        argv,
+        done.code,
+        owned[0] if owned else why,
+        hint=f"git config --global --add safe.directory {shlex.quote(owned[1])}"
+        if owned
+        else "`git status` should work in this folder",
+    )

@@ -24,11 +24,14 @@ def source_files(folder: Path, exclude: Sequence[str]) -> list[str]:
     and its tools leave behind. A pattern that matches a folder leaves out all below it.
 
     Raises:
-        UsageError: the folder is absent or has no file.
+        UsageError: the folder is absent, has no file, or cannot be read.
     """
     if not folder.is_dir():
         raise UsageError(f"the component's folder {folder} does not exist", hint="check its `path`")
-    found = sorted(_walk(folder, "", exclude))
+    try:
+        found = sorted(_walk(folder, "", exclude))
+    except OSError as error:
+        raise _unreadable(error.filename, error) from None
     if not found:
         raise UsageError(
             f"the component's folder {folder} has no files", hint="check its `exclude`"
@@ -57,14 +60,16 @@ def _left_out(path: str, exclude: Sequence[str]) -> bool:
         name.startswith(".")
         or name in _LEFT_BEHIND
         or name.endswith(".pyc")
-        or any(fnmatchcase(path, pattern.rstrip("/")) for pattern in exclude)
+        or any(fnmatchcase(path, one.removeprefix("./").strip("/")) for one in exclude)
     )
 
 
 def is_source(path: str, exclude: Sequence[str]) -> bool:
     """True when `source_files` would list this path if it existed."""
     parts = path.split("/")
-    return not any(_left_out("/".join(parts[:depth]), exclude) for depth in range(1, len(parts) + 1))
+    return not any(
+        _left_out("/".join(parts[:depth]), exclude) for depth in range(1, len(parts) + 1)
+    )
 
 
 def content_digest(folder: Path, paths: Sequence[str]) -> str:
@@ -109,7 +114,7 @@ class SourceFile(NamedTuple):
                 target = os.fsencode(full.readlink())
                 return cls(path, "l", len(target), target, full)
         except OSError as error:
-            raise UsageError(f"{full} cannot be read: {error.strerror}") from None
+            raise _unreadable(full, error) from None
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(
                 f"{full} is neither a file nor a link", hint="leave it out with `exclude`"
@@ -130,7 +135,13 @@ class SourceFile(NamedTuple):
                 while piece := file.read(_CHUNK):
                     yield piece
         except OSError as error:
-            raise UsageError(f"{self.full} cannot be read: {error.strerror}") from None
+            raise _unreadable(self.full, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{path} cannot be read: {error.strerror}", hint="check its mode, or use `exclude`"
+    )
 
 
 class ContentHash:
@@ -146,7 +157,8 @@ class ContentHash:
 
     def close(self, item: SourceFile) -> None:
         """End the current file."""
-        line = f"{item.kind} {self._one.hexdigest()} {item.path}\n"
+        # NUL is the one byte that no path holds: a line feed in a name could pass for the next file.
+        line = f"{item.kind} {self._one.hexdigest()} {item.path}\0"
         self._total.update(line.encode("utf-8", "surrogateescape"))
         self._one = hashlib.sha256()
 

@@ -123,8 +123,9 @@ def _end_all(code: int) -> int:
 
 
 def _tell(status: int, code: int) -> None:
-    os.write(2, f"the service ended with exit code {code}\n".encode())
-    try:
-        os.write(status, f"ended {code}\n".encode())
-    except BrokenPipeError:
-        return  # nobody asks any more
+    line = f"ended {code}\n".encode()
+    for where, text in ((2, b"the service " + line), (status, line)):
+        try:
+            os.write(where, text)
+        except OSError:
+            continue  # the disk is full, or nobody asks any more

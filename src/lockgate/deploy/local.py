@@ -86,7 +86,7 @@ def deploy(
             since=now,
             log=f"{digest.hex[:12]}.log",
         )
-        state.write(folder, msgspec.structs.replace(known, incoming=instance))
+        state.write(folder, msgspec.structs.replace(known, other=instance))
         world.step("recorded")
         work = Work(world, folder, lock, layout, known, now_runs)
         try:
@@ -114,12 +114,11 @@ def status(component: str, world: World) -> Status:
         ToolError: a container engine that runs it does not answer.
     """
     known = state.read(world.folder(component))
-    candidates = [known.current if known.wanted else None, known.incoming]
-    for instance in candidates:
+    for instance in (known.current if known.wanted else None, known.other):
         if instance and world.runners(instance.runner).alive(instance):
             ready = _answers(instance, instance.service.ready, world)
             return _status(component, known, "running" if ready else "not ready", instance)
-    if known.incoming:
+    if known.other:
         return _status(component, known, "interrupted", None)
     if known.current:
         return _status(component, known, "ended" if known.wanted else "stopped", None)
@@ -134,7 +133,7 @@ def logs(component: str, world: World, *, lines: int = 100) -> str:
     """
     folder = world.folder(component)
     known = state.read(folder)
-    instance = known.current or known.incoming
+    instance = known.current or known.other
     if instance is None:
         raise UsageError(f"`{component}` was never deployed here", hint="`inv deploy` deploys it")
     return world.runners(instance.runner).tail(instance, folder, lines)
@@ -253,7 +252,8 @@ def _tidy(world: World, folder: Path, how: Runner) -> None:
     logs_kept = {f"{Digest(past.digest).hex[:12]}.log" for past in state.read(folder).history}
     for log in folder.glob("*.log"):
         if log.name not in logs_kept:
-            log.unlink(missing_ok=True)
+            with contextlib.suppress(StorageError):
+                state.remove(log)
 
 
 def _needed(world: World) -> set[str]:
@@ -261,7 +261,7 @@ def _needed(world: World) -> set[str]:
     needed = set()
     for path in world.run.glob("*/state.json"):
         known = state.read(path.parent)
-        instances = (known.current, known.incoming)
+        instances = (known.current, known.other)
         needed |= {instance.manifest for instance in instances if instance}
         needed |= {past.manifest for past in known.history[-2:]}
     return needed

@@ -87,8 +87,8 @@ class State(Record, frozen=True):
     """What should run, or ran last."""
     wanted: bool = False
     """False after a stop."""
-    incoming: Instance | None = None
-    """What a deployment in progress, or one that was killed, is about to run instead."""
+    other: Instance | None = None
+    """What may run beside it, in a deployment that goes on or was killed: the next one or the last one."""
     history: tuple[Past, ...] = ()
     """In the order of their last deployment; the last is `current`, and a rollback takes the one before."""
 

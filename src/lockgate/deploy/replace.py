@@ -68,13 +68,13 @@ class Work(NamedTuple):
         ready = wait_ready(started, world.ask, world.waits)
         return ready, smoke_test(started, world.ask, world.waits)
 
-    def write_incoming(self, instance: Instance) -> None:
-        """Record what is about to run."""
-        state.write(self.folder, msgspec.structs.replace(self.known, incoming=instance))
+    def write_next(self, instance: Instance) -> None:
+        """Record what is about to be the current one."""
+        state.write(self.folder, msgspec.structs.replace(self.known, other=instance))
 
-    def write_current(self, instance: Instance) -> None:
-        """Record what runs from now on."""
-        state.write(self.folder, with_current(self.known, instance))
+    def write_current(self, instance: Instance, other: Instance | None = None) -> None:
+        """Record what is the current one from now on, and what is still to end."""
+        state.write(self.folder, with_current(self.known, instance, other))
 
 
 def begin(work: Work, instance: Instance) -> Proof:
@@ -85,14 +85,17 @@ def begin(work: Work, instance: Instance) -> Proof:
         ToolError: it could not be started.
     """
     with work.start(instance) as started:
-        work.write_incoming(started.instance)
+        work.write_next(started.instance)
         work.world.step("started")
         proof = work.prove(started)
         work.world.step("proved")
         started.keep()
         work.world.step("kept")
     if work.running:
+        work.write_current(started.instance, work.running)
+        work.world.step("stopping")
         stop_instance(work.running, work.world)
+        work.world.step("stopped")
     work.write_current(started.instance)
     work.world.step("done")
     return Proof(started.instance, *proof)
@@ -105,17 +108,20 @@ def replace(work: Work, old: Instance, instance: Instance) -> Proof:
         NotReady: it did not get ready or failed the smoke test; the old one runs.
         ToolError: it could not be started; the old one runs.
     """
-    (work.folder / _TRIAL_LOG).unlink(missing_ok=True)
+    state.remove(work.folder / _TRIAL_LOG)
     trial = msgspec.structs.replace(instance, port=work.world.claim(0), log=_TRIAL_LOG)
     with work.start(trial) as started:
         work.world.step("started")
         work.prove(started)
         work.world.step("proved")
-    stop_instance(old, work.world)
-    work.world.step("stopped")
+    # If the disk is full by now, it is to show before anything is stopped.
+    work.write_next(instance)
+    work.world.step("stopping")
     try:
+        stop_instance(old, work.world)
+        work.world.step("stopped")
         with work.start(instance) as started:
-            work.write_incoming(started.instance)
+            work.write_next(started.instance)
             work.world.step("restarted")
             # It has proven itself; should this process be killed now, it stays and is found.
             started.keep()
@@ -138,6 +144,8 @@ def _restore(work: Work, old: Instance, reason: BaseException) -> None:
     again = msgspec.structs.replace(old, process=None, container="")
     outcome = "the previous image runs again"
     try:
+        # It may have been told to end, and be about to.
+        stop_instance(old, work.world)
         with work.start(again) as started:
             known = msgspec.structs.replace(work.known, current=started.instance)
             state.write(work.folder, known)

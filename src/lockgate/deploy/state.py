@@ -54,6 +54,18 @@ def write(folder: Path, state: State) -> None:
     atomic_write(folder / "state.json", encode(state))
 
 
+def remove(path: Path) -> None:
+    """Remove a file of the component that may be there.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
 @contextlib.contextmanager
 def hold(folder: Path, waiting: Callable[[], None] | None = None) -> Iterator[int]:
     """Hold the component's lock and yield its descriptor.

@@ -48,20 +48,19 @@ class World(NamedTuple):
 def recover(folder: Path, world: World) -> State:
     """Bring the record and what runs together after a deployment that did not end well.
 
-    When both the old and the incoming service run, the old one stays: it was proven. When only the incoming
-    one runs, it is the current one now. Otherwise there is nothing to end.
+    When both services of the record run, the current one stays: it was proven. When only the other one runs,
+    it is the current one now. At the end there is no other one.
     """
     known = state.read(folder)
-    incoming = known.incoming
-    if incoming is None:
+    other = known.other
+    if other is None:
         return known
-    if not world.runners(incoming.runner).alive(incoming):
-        known = msgspec.structs.replace(known, incoming=None)
-    elif running(known, world):
-        stop_instance(incoming, world)
-        known = msgspec.structs.replace(known, incoming=None)
-    else:
-        known = with_current(known, incoming)
+    if world.runners(other.runner).alive(other):
+        if running(known, world):
+            stop_instance(other, world)
+        else:
+            known = with_current(known, other)
+    known = msgspec.structs.replace(known, other=None)
     state.write(folder, known)
     return known
 
@@ -79,9 +78,9 @@ def stop_instance(instance: Instance, world: World) -> None:
     world.runners(instance.runner).stop(instance, world.waits.stop)
 
 
-def with_current(known: State, instance: Instance) -> State:
-    """Return the state in which `instance` runs, its image last in the history."""
+def with_current(known: State, instance: Instance, other: Instance | None = None) -> State:
+    """Return the state in which `instance` is the current one, its image last in the history."""
     past = Past(digest=instance.digest, manifest=instance.manifest, since=instance.since)
     others = [one for one in known.history if one.digest != past.digest]
     history = (*others, past)[-HISTORY:]
-    return State(current=instance, wanted=True, incoming=None, history=history)
+    return State(current=instance, wanted=True, other=other, history=history)

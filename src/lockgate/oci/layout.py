@@ -240,9 +240,7 @@ class Layout:
     def _tag(self, names: dict[str, Descriptor]) -> None:
         index = self._index()
         entries = [
-            entry
-            for entry in index.manifests
-            if entry.annotations.get(REF_NAME) not in names
+            entry for entry in index.manifests if entry.annotations.get(REF_NAME) not in names
         ]
         for name, descriptor in names.items():
             marked = {**descriptor.annotations, REF_NAME: name}

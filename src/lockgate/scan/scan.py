@@ -96,7 +96,7 @@ def scan(
             PlatformScan(
                 platform=platform.platform,
                 manifest=platform.manifest,
-                report=str(report),
+                report=report,
                 packages=len(seen.packages),
             )
         )

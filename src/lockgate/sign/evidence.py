@@ -62,7 +62,9 @@ class Findings:
 
     def fault(self, predicate_type: str) -> TrustError | None:
         """Return why a referrer of this type is no evidence, when there is one."""
-        return next((one.error for one in self.faults if one.predicate_type == predicate_type), None)
+        return next(
+            (one.error for one in self.faults if one.predicate_type == predicate_type), None
+        )
 
 
 def examine(

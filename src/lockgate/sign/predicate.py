@@ -48,6 +48,8 @@ BUILD_TYPE = "urn:lockgate:build:image:v1"
 BUILDER = "urn:lockgate:builder:"
 """Start of every builder's id; its name follows: `urn:lockgate:builder:lockgate/native`."""
 VERIFIER = "urn:lockgate:gate"
+ENVIRONMENT = "urn:lockgate:environment:"
+"""Start of the policy's URI; the environment's name follows."""
 
 REPORT_FIELD = "urn:lockgate:report"
 DECISION_FIELD = "urn:lockgate:decision"
@@ -185,7 +187,7 @@ def summary(decision: Decision, *, evidence: Mapping[str, bytes], development: b
         "timeVerified": timestamp(decision.decided),
         "resourceUri": resource_uri(decision.component, decision.subject),
         "policy": {
-            "uri": f"urn:lockgate:environment:{decision.environment}",
+            "uri": ENVIRONMENT + decision.environment,
             "digest": {"sha256": Digest.of(encode(decision.threshold)).hex},
         },
         "inputAttestations": [

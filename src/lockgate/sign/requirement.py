@@ -6,26 +6,27 @@ asks for the time.
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from lockgate.base.canonical import Foreign, Record
 from lockgate.base.errors import (
     AttestationMissing,
     KeyRefused,
-    SignatureInvalid,
     Stale,
     SubjectMismatch,
     TrustError,
+    UsageError,
 )
 from lockgate.gate.decide import lapses_at
-from lockgate.gate.decision import Decision, Threshold
-from lockgate.sign import predicate
+from lockgate.sign import claims, predicate
 from lockgate.sign.model import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lockgate.gate.decision import Threshold
     from lockgate.sign.evidence import Evidence, Findings
 
 _SKEW = 5 * 60
@@ -40,7 +41,8 @@ class Requirement(Protocol):
         ...
 
 
-class Signature(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class Signature:
     """A trusted key has signed the image itself."""
 
     key: str = ""
@@ -57,22 +59,17 @@ class Signature(Record, frozen=True):
         return _absent("signature", predicate.SIGNATURE, findings)
 
 
-class Sbom(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class Sbom:
     """A CycloneDX document that lists something is attested."""
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is one."""
-        for one in findings.of(predicate.SBOM):
-            components = one.predicate.get("components")
-            if one.predicate.get("bomFormat") == "CycloneDX" and isinstance(components, list):
-                if components:
-                    return _met("sbom", f"CycloneDX, {len(components)} components")
-        if findings.of(predicate.SBOM):
-            return _unmet("sbom", AttestationMissing("the SBOM lists no component"))
-        return _absent("sbom", predicate.SBOM, findings)
+        return _first("sbom", predicate.SBOM, findings, findings.of(predicate.SBOM), _sbom)
 
 
-class Scanned(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class Scanned:
     """A vulnerability scan is attested."""
 
     max_age: int = 0
@@ -80,20 +77,20 @@ class Scanned(Record, frozen=True):
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is one that is recent enough."""
-        return _first("vuln", predicate.VULN, findings, self._look)
+        return _first("vuln", predicate.VULN, findings, findings.of(predicate.VULN), self._look)
 
     def _look(self, one: Evidence, findings: Findings) -> str:
-        scan = _read(one.predicate, _Vuln)
-        ended = _seconds(scan.metadata.scan_finished_on)
-        age = findings.now - ended
+        scan = claims.read(one.predicate, claims.Scan)
+        age = findings.now - claims.seconds(scan.metadata.scan_finished_on)
         if age < -_SKEW:
             raise Stale("the scan is dated in the future: how old it is cannot be told")
         if self.max_age and age > self.max_age:
             raise Stale(f"scanned {_days(age)} ago, {_days(self.max_age)} are allowed")
-        return f"scanner {scan.scanner.version}, scanned {scan.metadata.scan_finished_on}"
+        return f"{scan.scanner.label}, scanned {scan.metadata.scan_finished_on}"
 
 
-class Provenance(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
     """How the image was built is attested."""
 
     builder: str = predicate.BUILDER
@@ -103,18 +100,14 @@ class Provenance(Record, frozen=True):
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is provenance by such a builder."""
-        return _first("provenance", predicate.PROVENANCE, findings, self._look)
+        every = findings.of(predicate.PROVENANCE)
+        return _first("provenance", predicate.PROVENANCE, findings, every, self._look)
 
-    def _look(self, one: Evidence, findings: Findings) -> str:  # noqa: ARG002
-        found = _read(one.predicate, _Provenance)
-        builder = found.run_details.builder.id
+    def _look(self, one: Evidence, _: Findings) -> str:
+        found = claims.read(one.predicate, claims.Build)
+        builder, commits = found.run_details.builder.id, found.commits
         if not self.builder or not builder.startswith(self.builder):
             raise AttestationMissing(f"built by {builder!r}, not by {self.builder!r}")
-        commits = [
-            each.digest["gitCommit"]
-            for each in found.build_definition.resolved_dependencies
-            if "gitCommit" in each.digest
-        ]
         if self.revision and self.revision not in commits:
             at = commits[0][:7] if commits else "no commit"
             raise SubjectMismatch(f"built from {at}, not from {self.revision[:7]}")
@@ -122,7 +115,8 @@ class Provenance(Record, frozen=True):
         return f"builder {builder.removeprefix(predicate.BUILDER)}, {commit}"
 
 
-class Passed(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class Passed:
     """The gate let the image pass, for this environment, under this threshold, and the verdict still holds."""
 
     environment: str
@@ -130,15 +124,24 @@ class Passed(Record, frozen=True):
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is such a verdict."""
-        return _first("summary", predicate.SUMMARY, findings, self._look)
+        every = findings.of(predicate.SUMMARY)
+        # An image that walked through several environments has a summary of each; and a newer verdict says
+        # more about why than an older one.
+        own = [one for one in every if _policy(one) == _policy_of(self.environment)]
+        own.sort(key=lambda one: str(one.predicate.get("timeVerified")), reverse=True)
+        if every and not own:
+            others = ", ".join(sorted({_policy(one).rpartition(":")[2] for one in every}))
+            return _unmet(
+                "summary",
+                AttestationMissing(f"the gate decided for {others}, not for {self.environment}"),
+            )
+        return _first("summary", predicate.SUMMARY, findings, own, self._look)
 
     def _look(self, one: Evidence, findings: Findings) -> str:
-        summary = _read(one.predicate, _Summary)
+        summary = claims.read(one.predicate, claims.Summary)
         decision = summary.decision
         if decision.environment != self.environment:
-            raise AttestationMissing(
-                f"the gate decided for {decision.environment}, not for {self.environment}"
-            )
+            raise AttestationMissing(f"the decision inside is for {decision.environment}")
         if decision.subject != findings.subject:
             raise SubjectMismatch(f"the decision inside is about {decision.subject[:15]}…")
         if summary.verification_result != "PASSED" or not decision.allowed:
@@ -162,11 +165,11 @@ class Passed(Record, frozen=True):
         return f"{self.environment} passed {predicate.timestamp(decision.decided)}{waived}"
 
 
-class AllOf(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class AllOf:
     """Every one of several requirements holds."""
 
-    parts: tuple[Any, ...]
-    """`Requirement`s."""
+    parts: tuple[Requirement, ...]
 
     def check(self, findings: Findings) -> Result:
         """Return whether all hold; the first that does not says why."""
@@ -179,11 +182,11 @@ class AllOf(Record, frozen=True):
         return _met("all of", "; ".join(f"{one.name}: {one.detail}" for one in results))
 
 
-class AnyOf(Record, frozen=True):
+@dataclass(frozen=True, kw_only=True)
+class AnyOf:
     """At least one of several requirements holds."""
 
-    parts: tuple[Any, ...]
-    """`Requirement`s."""
+    parts: tuple[Requirement, ...]
 
     def check(self, findings: Findings) -> Result:
         """Return whether one holds; the last one's reason stands for all that do not."""
@@ -210,56 +213,42 @@ def default_requirement(environment: str, threshold: Threshold) -> AllOf:
     )
 
 
-class _Metadata(Foreign, frozen=True, rename="camel"):
-    scan_finished_on: str
+def _sbom(one: Evidence, _: Findings) -> str:
+    components = one.predicate.get("components")
+    if one.predicate.get("bomFormat") != "CycloneDX" or not isinstance(components, list):
+        raise AttestationMissing("it is not a CycloneDX document")
+    if not components:
+        raise AttestationMissing("the SBOM lists no component")
+    return f"CycloneDX, {len(components)} component{'' if len(components) == 1 else 's'}"
 
 
-class _ScannerVersion(Foreign, frozen=True):
-    version: str
+def _policy_of(environment: str) -> str:
+    return predicate.ENVIRONMENT + environment
 
 
-class _Vuln(Foreign, frozen=True):
-    scanner: _ScannerVersion
-    metadata: _Metadata
+def _policy(one: Evidence) -> str:
+    policy = one.predicate.get("policy")
+    return str(policy.get("uri", "")) if isinstance(policy, dict) else ""
 
 
-class _Builder(Foreign, frozen=True):
-    id: str
-
-
-class _RunDetails(Foreign, frozen=True):
-    builder: _Builder
-
-
-class _Resource(Foreign, frozen=True):
-    digest: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class _BuildDefinition(Foreign, frozen=True, rename="camel"):
-    resolved_dependencies: tuple[_Resource, ...] = ()
-
-
-class _Provenance(Foreign, frozen=True, rename="camel"):
-    build_definition: _BuildDefinition
-    run_details: _RunDetails
-
-
-class _Summary(Foreign, frozen=True):
-    verification_result: str = msgspec.field(name="verificationResult")
-    input_attestations: tuple[_Resource, ...] = msgspec.field(name="inputAttestations")
-    decision: Decision = msgspec.field(name=predicate.DECISION_FIELD)
-    development_key: bool = msgspec.field(name=predicate.DEVELOPMENT_FIELD)
-
-
-def _first(name: str, kind: str, findings: Findings, look: Any) -> Result:
-    """Return the first piece of evidence that satisfies, else why the last one does not."""
-    result = _absent(name, kind, findings)
-    for one in findings.of(kind):
+def _first(
+    name: str,
+    kind: str,
+    findings: Findings,
+    every: Sequence[Evidence],
+    look: Callable[[Evidence, Findings], str],
+) -> Result:
+    """Return the first piece of evidence that satisfies `look`, else why the first one does not."""
+    why: TrustError | None = None
+    for one in every:
         try:
             return _met(name, look(one, findings))
         except TrustError as error:
-            result = _unmet(name, error)
-    return result
+            why = why or error
+        except (UsageError, ValueError, OverflowError) as error:
+            # A trusted key signed it, but a date or a number in it is not one.
+            why = why or AttestationMissing(f"it does not say what it should: {error}")
+    return _unmet(name, why) if why else _absent(name, kind, findings)
 
 
 def _absent(name: str, kind: str, findings: Findings) -> Result:
@@ -273,23 +262,6 @@ def _met(name: str, detail: str) -> Result:
 
 def _unmet(name: str, error: TrustError) -> Result:
     return Result(name=name, met=False, detail=error.message, error=type(error).__name__)
-
-
-def _read(content: dict[str, Any], kind: Any) -> Any:
-    try:
-        return msgspec.convert(content, kind, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise AttestationMissing(f"it does not say what it should: {error}") from None
-
-
-def _seconds(text: str) -> int:
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError:
-        found = dt.datetime.min
-    if found.tzinfo is None:
-        raise AttestationMissing(f"its time {text!r} is not one of RFC 3339")
-    return int(found.timestamp())
 
 
 def _days(seconds: int) -> str:

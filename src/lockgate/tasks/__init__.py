@@ -9,16 +9,21 @@ Another repository's whole `tasks.py`:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 from invoke.collection import Collection
 
-from lockgate.tasks import build, flow, scan, test
+from lockgate.tasks import build, deploy, flow, scan, sign, test
+
+if TYPE_CHECKING:
+    from invoke.tasks import Task
 
 
 def namespace() -> Collection:
     """Return every task of the flow, to be a repository's `ns` or a part of it."""
     top = Collection()
-    for module in (build, scan):
+    for module in (build, scan, sign, deploy):
         top.add_collection(module.collection())
-    for single in (flow.flow, test.test):
-        top.add_task(single)
+    for single in (sign.verify, flow.flow, test.test):
+        top.add_task(cast("Task[Any]", single))
     return top

@@ -58,9 +58,7 @@ def scan(
         require_open(verdict.decision)
 
 
-def _report(
-    session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]
-) -> Report:
+def _report(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]) -> Report:
     started = time.monotonic()
     short = Digest(image.subject).short
     kept = scanning.cached(session, image, depends)

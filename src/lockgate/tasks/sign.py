@@ -1,1 +1,98 @@
-"""Being written."""
+"""`inv sign` and `inv verify`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+from invoke.tasks import task
+
+from lockgate.build.model import Image
+from lockgate.oci.digest import Digest
+from lockgate.tasks import signing
+from lockgate.tasks.session import Session, helps, open_session, reported
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+    from lockgate.sign.model import Signed
+
+
+@task(default=True, help=helps("component", "env", "plan", "json"))
+@reported
+def sign(
+    context: Context, component: str = "", env: str = "", plan: bool = False, json: bool = False
+) -> None:
+    """Sign the image and its evidence, with the gate's permission. Example: inv sign -e dev."""
+    session = open_session()
+    for name in session.components(component):
+        image = session.record(name, "image", Image, made_by="build")
+        if plan:
+            _plan(session, image, env)
+            continue
+        started = time.monotonic()
+        signed, fresh = signing.run(session, image, env)
+        session.keep(name, "signed", signed)
+        _show(session, name, signed, fresh, started)
+        if json:
+            session.emit(signed)
+
+
+def _plan(session: Session, image: Image, env: str) -> None:
+    _, environment = session.settings.target(env)
+    key = signing.signer(session, environment)
+    kind = "development key" if key.development else "key"
+    session.console.say(
+        "sign",
+        f"{image.component}  {Digest(image.subject).short} with {kind} {_fingerprint(key.fingerprint)}",
+    )
+
+
+def _show(session: Session, name: str, signed: Signed, fresh: bool, started: float) -> None:
+    key = ("development key " if signed.development else "key ") + _fingerprint(signed.key)
+    short = Digest(signed.subject).short
+    if not fresh:
+        session.console.say("sign", f"{name}  unchanged  {short}  {key}")
+        return
+    session.console.say(
+        "sign",
+        f"{short}  image + sbom, vuln, provenance, summary  with {key}",
+        started=started,
+    )
+
+
+def _fingerprint(text: str) -> str:
+    plain = text.removeprefix("sha256:")
+    return ":".join(plain[at : at + 2] for at in range(0, 8, 2))
+
+
+@task(
+    positional=["reference"],
+    help=helps("env", "json", reference="component, name in the store, or digest"),
+)
+@reported
+def verify(context: Context, reference: str = "", env: str = "", json: bool = False) -> None:
+    """Check signature and evidence against the environment's requirements. Example: inv verify app -e dev."""
+    from lockgate.sign.verify import require
+
+    session = open_session()
+    wanted = [reference] if reference else list(session.settings.components)
+    for one in wanted:
+        found = signing.verification(session, signing.resolve(session, one), env, signing.now())
+        if one in session.settings.components:
+            session.keep(one, "verification", found)
+        if json:
+            session.emit(found)
+        else:
+            for result in found.results:
+                word = "ok" if result.met else "refused"
+                more = f"   ({result.error})" if result.error else ""
+                sys.stdout.write(f"{result.name:<11} {word:<9} {result.detail}{more}\n")
+        require(found)
+
+
+def collection() -> Collection:
+    """Return the tasks of this module that stand below `sign`."""
+    return Collection("sign", sign)

@@ -36,6 +36,9 @@ class Says(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+NOTHING = Says()
+
+
 def package(name: str, digest: str = KNOWN) -> Package:
     """Return a distribution with the digest of its wheel."""
     return Package(
@@ -54,7 +57,7 @@ def dependencies(
     folder: Path,
     *packages: Package,
     advisories: Sequence[Advisory] = (),
-    says: Says = Says(),
+    says: Says = NOTHING,
     lock: str = f"jinja2==3.1.4 --hash=sha256:{KNOWN}\n",
 ) -> Dependencies:
     """Return dependencies whose judges know one answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,9 @@ def test_tests_are_found_inside_the_component_only(root: Path, tmp_path: Path, t
 def test_what_a_tool_writes_does_not_reach_the_sources(root: Path, tmp_path: Path) -> None:
     """A tool that overwrites a source overwrites the copy, which is gone at the end."""
     tools = script(
-        tmp_path / "bin", "spoil", "echo spoilt > app/main.py; echo $HOME > app/new; cat app/*"
+        tmp_path / "bin",
+        "spoil",
+        "echo spoilt > app/main.py; echo $HOME > app/new; cat app/main.py",
     )
     with private_copy(root, APP, tools) as work:
         assert b"spoilt" in work.run("spoil").stdout
@@ -85,9 +86,11 @@ def test_what_a_tool_writes_does_not_reach_the_sources(root: Path, tmp_path: Pat
 
 def test_the_copy_goes_away_after_an_error(root: Path, tmp_path: Path) -> None:
     """Whatever happens in it."""
-    with pytest.raises(KeyboardInterrupt), private_copy(root, APP, tmp_path) as work:
-        top = work.top
-        raise KeyboardInterrupt
+    copy = private_copy(root, APP, tmp_path)
+    top = copy.__enter__().top
+    assert top.exists()
+    stop = KeyboardInterrupt()
+    assert not copy.__exit__(KeyboardInterrupt, stop, None)
     assert not top.exists()
 
 
@@ -95,7 +98,7 @@ def test_a_link_is_copied_as_a_link(root: Path, tmp_path: Path) -> None:
     """It is in the image as a link, too, so a link to elsewhere shows nothing of elsewhere."""
     (root / "app" / "out").symlink_to("/etc/hostname")
     with private_copy(root, APP, tmp_path) as work:
-        assert Path(os.readlink(work.folder / "out")) == Path("/etc/hostname")
+        assert (work.folder / "out").readlink() == Path("/etc/hostname")
 
 
 def test_children_are_told_nothing(
@@ -193,5 +196,5 @@ def test_settings_that_extend_each_other_end(root: Path) -> None:
 def test_broken_settings_are_a_usage_error(root: Path) -> None:
     """The file is named."""
     write(root, pyproject_dot_toml="[tool.ruff\n")
-    with pytest.raises(UsageError, match="pyproject.toml cannot be read"):
+    with pytest.raises(UsageError, match=r"pyproject\.toml cannot be read"):
         style_files(root, root / "app")

@@ -1,0 +1,148 @@
+"""Verify: may a digest be trusted? From the layout alone, without a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.base.errors import (
+    AttestationMissing,
+    DigestMismatch,
+    KeyRefused,
+    SignatureInvalid,
+    Stale,
+    SubjectMismatch,
+    TrustError,
+)
+from lockgate.oci.digest import Digest
+from lockgate.sign import referrers
+from lockgate.sign.evidence import Evidence, Fault, Findings, examine
+from lockgate.sign.model import Result, Verification
+from lockgate.sign.requirement import AllOf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lockgate.oci.layout import Layout
+    from lockgate.sign.public_key import PublicKey
+    from lockgate.sign.requirement import Requirement
+
+_ERRORS: dict[str, type[TrustError]] = {
+    kind.__name__: kind
+    for kind in (SignatureInvalid, AttestationMissing, SubjectMismatch, KeyRefused, Stale)
+}
+
+_NAME, _ANSWER = 12, 10
+"""Columns of a requirement's name and of `ok` or `refused`."""
+
+WIDTH = 91
+"""Columns of a line; a console may put nine more before it."""
+
+
+def verify(
+    layout: Layout,
+    digest: str,
+    requirement: Requirement,
+    keys: Sequence[PublicKey],
+    *,
+    name: str,
+    now: int,
+    development_key_allowed: bool,
+) -> Verification:
+    """Check an image's bytes, then what its referrers prove, then the requirement.
+
+    An unmet requirement is no error here: `require` makes one of it.
+
+    Args:
+        layout: the store.
+        digest: the image.
+        requirement: what must hold.
+        keys: keys that are trusted.
+        name: whose requirement it is: the environment.
+        now: seconds since 1970.
+        development_key_allowed: whether a development key is taken.
+
+    Raises:
+        KeyRefused: no key is trusted, so nothing could be checked.
+        DigestMismatch: bytes of the image, or of a referrer, were changed.
+        UsageError: the image is not whole in the layout.
+    """
+    if not keys:
+        raise KeyRefused(
+            f"{name} trusts no key, so no signature can be checked",
+            hint=f"set `public_keys` of `{name}` in `lockgate.yaml`",
+        )
+    layout.verify_image(digest)
+    evidence: list[Evidence] = []
+    faults: list[Fault] = []
+    for one in referrers.listed(layout, digest):
+        kind = one.annotations.get(referrers.PREDICATE_TYPE, "")
+        try:
+            data = referrers.load(layout, digest, one)
+            evidence.append(
+                examine(
+                    data,
+                    subject=digest,
+                    listed_as=kind,
+                    keys=keys,
+                    development_key_allowed=development_key_allowed,
+                )
+            )
+        except DigestMismatch:
+            raise
+        except TrustError as error:
+            faults.append(Fault(predicate_type=kind, error=error))
+    findings = Findings(
+        subject=Digest(digest), evidence=tuple(evidence), faults=tuple(faults), now=now
+    )
+    # The parts of the outermost AllOf are what people see, one line each. An empty one has none, and is
+    # asked itself: it does not hold.
+    outer = isinstance(requirement, AllOf) and requirement.parts
+    parts: tuple[Requirement, ...] = outer or (requirement,)
+    results = tuple(part.check(findings) for part in parts)
+    return Verification(
+        subject=digest,
+        name=name,
+        met=bool(results) and all(one.met for one in results),
+        results=results,
+        checked=now,
+    )
+
+
+def require(verification: Verification) -> None:
+    """Return when the image is to be trusted.
+
+    Raises:
+        SignatureInvalid, AttestationMissing, SubjectMismatch, Stale, KeyRefused: the first unmet requirement.
+    """
+    unmet = [one for one in verification.results if not one.met]
+    if verification.met and not unmet:
+        return
+    who = f"{Digest(verification.subject).short} is not to be trusted"
+    if not unmet:
+        raise AttestationMissing(f"{who}: nothing was checked", hint="run `inv verify` again")
+    kind = _ERRORS.get(unmet[0].error, TrustError)
+    raise kind(
+        f"{who}: {unmet[0].name} refused, {unmet[0].detail}",
+        hint=f"`inv scan sign -e {verification.name}` signs anew; "
+        f"`inv verify -e {verification.name}` shows every requirement",
+    )
+
+
+def lines(verification: Verification, *, width: int = WIDTH) -> tuple[str, ...]:
+    """Return a line for each requirement, and one that sums up."""
+    shown = [_line(one, width) for one in verification.results]
+    unmet, every = sum(not one.met for one in verification.results), len(verification.results)
+    if verification.met:
+        shown.append(f'trusted: {every} of {every} requirements of "{verification.name}" met')
+    else:
+        shown.append(f'not trusted: {unmet} of {every} requirements of "{verification.name}" unmet')
+    return tuple(shown)
+
+
+def _line(result: Result, width: int) -> str:
+    answer = "ok" if result.met else "refused"
+    detail = "".join(char if char.isprintable() else "?" for char in result.detail)
+    error = f"   ({result.error})" if result.error else ""
+    head = f"{result.name:<{_NAME}}{answer:<{_ANSWER}}"
+    room = width - len(head) - len(error)
+    return head + (detail if len(detail) <= room else detail[: room - 1].rstrip() + "…") + error

@@ -16,6 +16,8 @@ from lockgate.base.errors import UsageError
 
 T = TypeVar("T")
 
+_HINT = "make it again with the command that wrote it, or get it again from where it came"
+
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """An escape that is half of a pair, or the first of one that is whole."""
 
@@ -79,9 +81,9 @@ def decode(data: bytes, kind: type[T], *, what: str = "record") -> T:
     try:
         return msgspec.convert(found, kind, str_keys=True)
     except RecursionError:
-        raise UsageError(f"{what} is nested too deeply") from None
+        raise UsageError(f"{what} is nested too deeply", hint=_HINT) from None
     except msgspec.ValidationError as error:
-        raise UsageError(f"{what} is not valid: {error}") from None
+        raise UsageError(f"{what} is not valid: {error}", hint=_HINT) from None
 
 
 def loads(data: bytes, *, what: str = "JSON") -> Any:
@@ -101,9 +103,9 @@ def loads(data: bytes, *, what: str = "JSON") -> Any:
         if _SURROGATE.search(text):
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
-        raise UsageError(f"{what} is nested too deeply") from None
+        raise UsageError(f"{what} is nested too deeply", hint=_HINT) from None
     except ValueError as error:
-        raise UsageError(f"{what} is not readable as JSON: {error}") from None
+        raise UsageError(f"{what} is not readable as JSON: {error}", hint=_HINT) from None
     return found
 
 

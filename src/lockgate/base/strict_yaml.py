@@ -29,17 +29,21 @@ def load(data: bytes, *, what: str) -> Any:
     import yaml
 
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{what} is larger than {MAX_BYTES} bytes")
+        raise UsageError(
+            f"{what} is larger than {MAX_BYTES} bytes", hint="check that it is the right file"
+        )
     try:
         found = yaml.load(data.decode("utf-8"), Loader=_loader())  # noqa: S506 - a SafeLoader
     except UnicodeDecodeError:
-        raise UsageError(f"{what} is not UTF-8 text") from None
+        raise UsageError(f"{what} is not UTF-8 text", hint="save it as UTF-8") from None
     except RecursionError:
-        raise UsageError(f"{what} is nested too deeply") from None
+        raise UsageError(f"{what} is nested too deeply", hint="write it flatter") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{what} is not readable as YAML: {_one_line(error)}") from None
+        raise UsageError(
+            f"{what} is not readable as YAML: {_one_line(error)}", hint="correct it there"
+        ) from None
     if found is None:
-        raise UsageError(f"{what} is empty")
+        raise UsageError(f"{what} is empty", hint="write it, or remove it")
     return found
 
 

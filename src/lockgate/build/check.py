@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lockgate import __version__
 from lockgate.base.canonical import Record, encode
 from lockgate.base.errors import LockgateError, UsageError
+from lockgate.build.requirements import RELOCK
 from lockgate.build.tree import content_digest, source_files
 from lockgate.oci.digest import Digest
 
@@ -200,7 +201,7 @@ def _lock(root: Path, component: Component) -> Path:
     if not path.is_file():
         raise UsageError(
             f"the component's lock {component.path}/{component.requirements} does not exist",
-            hint="write it with `uv pip compile --generate-hashes`; it may be empty",
+            hint=f"{RELOCK}; it may be empty",
         )
     return path
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lockgate.base.errors import SubjectMismatch, UsageError
 from lockgate.build.check_work import LINES, Outcome
-from lockgate.build.wheels import locked_hashes
+from lockgate.build.requirements import locked_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

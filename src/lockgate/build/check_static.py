@@ -45,7 +45,7 @@ def format_gate(work: Work) -> Outcome:
     )
     if done.code == 2:
         said = done.stderr.decode("utf-8", "replace")
-        unparsed = set(re.findall(r"^error: Failed to parse (\S+?):", said, re.MULTILINE))
+        unparsed = set(re.findall(r"^error: Failed to parse (.+?):\d+:\d+:", said, re.MULTILINE))
         if not unparsed or re.search(r"^(?!error: Failed to parse)error:", said, re.MULTILINE):
             # Its settings or the disk: nothing that the sources are to blame for.
             raise CommandFailed(
@@ -58,15 +58,15 @@ def format_gate(work: Work) -> Outcome:
     if _NO_FILES_SEEN in done.stderr:
         return Outcome(False, "ruff's settings leave out every Python file of the component")
     if done.code == 1:
-        named = re.search(rb"(\d+) files? would be reformatted", done.stderr)
-        if named is None:
-            raise work.unreadable("ruff", "it counted no files")
+        count = _counted(work, rb"(\d+) files? would be reformatted", done.stderr)
         return Outcome(
             False,
-            f"{_files(int(named[1]))} not formatted; `ruff format {work.component.path}` does it",
+            f"{_files(count)} not formatted; `ruff format {work.component.path}` does it",
             work.lines(done.stdout),
         )
-    return Outcome(True, f"{_files(len(work.python_files))} formatted")
+    # Ruff's own count: its settings may leave out some files.
+    count = _counted(work, rb"(\d+) files? already formatted", done.stderr)
+    return Outcome(True, f"{_files(count)} formatted")
 
 
 def lint_gate(work: Work) -> Outcome:
@@ -92,15 +92,19 @@ def lint_gate(work: Work) -> Outcome:
     if _NO_FILES_SEEN in done.stderr:
         return Outcome(False, "ruff's settings leave out every Python file of the component")
     if done.code == 1:
-        named = re.search(rb"Found (\d+) error", done.stdout)
-        if named is None:
-            raise work.unreadable("ruff", "it counted no errors")
-        count = int(named[1])
+        count = _counted(work, rb"Found (\d+) error", done.stdout)
         return Outcome(
             False, f"{count} {'problem' if count == 1 else 'problems'}", work.lines(done.stdout)
         )
     which = "the repository's rules" if work.own_style else "the built-in rules"
-    return Outcome(True, f"{_files(len(work.python_files))}, {which}")
+    return Outcome(True, f"no problem by {which}")
+
+
+def _counted(work: Work, pattern: bytes, output: bytes) -> int:
+    found = re.search(pattern, output)
+    if found is None:
+        raise work.unreadable("ruff", "it counted nothing")
+    return int(found[1])
 
 
 def security_gate(work: Work) -> Outcome:

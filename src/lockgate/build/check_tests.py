@@ -61,8 +61,9 @@ def tests_gate(work: Work) -> Outcome:
     tail = work.lines(_without_times(output), last=True)
     counts = _counts(work, work.scratch / "junit.xml")
     if counts is None:
-        if code == 0:
-            raise work.unreadable("pytest", "it ended well and wrote no report")
+        if code in {0, 1}:
+            # The tests ran, or nothing that is known to pytest did: there is nothing to go by.
+            raise work.unreadable("pytest", f"it ended with {code} and wrote no report")
         return Outcome(False, "the tests could not be collected", tail)
     if code != 0 or counts.bad:
         return Outcome(False, f"{counts.bad or 'some'} of {counts.all} tests failed", tail)

@@ -102,7 +102,8 @@ def _members(layout: Layout, digest: str) -> Iterator[_Member]:
 
 
 def _first_key(ours: bytes, theirs: bytes) -> str:
-    left, right = loads(ours), loads(theirs)
+    left: dict[str, object] = loads(ours)
+    right: dict[str, object] = loads(theirs)
     return next(
         key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)
     )

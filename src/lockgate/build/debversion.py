@@ -6,7 +6,7 @@ import re
 
 from lockgate.base.errors import UsageError
 
-_FORM = re.compile(r"(?:([0-9]+):)?([0-9A-Za-z.+~:-]*?)(?:-([0-9A-Za-z.+~]+))?(?<!-)")
+_FORM = re.compile(r"(?:([0-9]+):)?([0-9A-Za-z.+~-]*?)(?:-([0-9A-Za-z.+~]+))?(?<!-)")
 _PAIR = re.compile(r"(\D*)(\d*)")
 _END = ((0,), 0)
 

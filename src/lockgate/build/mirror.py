@@ -165,12 +165,13 @@ class Mirror:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             text = str(error) or type(error).__name__
             untrusted = "CERTIFICATE_VERIFY_FAILED" in text
+            passing = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
             raise MirrorError(
                 f"{address} cannot be reached: {text}",
                 hint="let SSL_CERT_FILE name the certificates of your proxy"
                 if untrusted
                 else _HINT,
-                retryable=isinstance(error, httpx2.TransportError) and not untrusted,
+                retryable=isinstance(error, passing) and not untrusted,
             ) from None
 
 

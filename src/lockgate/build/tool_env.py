@@ -28,7 +28,7 @@ from lockgate.base.errors import (
 )
 from lockgate.base.files import atomic_write, exclusive, storage_error
 from lockgate.base.process import plain_environment, run
-from lockgate.build.wheels import locked_hashes
+from lockgate.build.requirements import RELOCK, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -107,12 +107,8 @@ def _check_lock(path: Path) -> int:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(
-            f"the lock {path} cannot be read: {error.strerror}",
-            hint="write it with `uv pip compile --generate-hashes`",
-        ) from None
-    locked_hashes(data)
-    return len(re.findall(rb"(?m)^[A-Za-z0-9]", data))
+        raise UsageError(f"the lock {path} cannot be read: {error.strerror}", hint=RELOCK) from None
+    return len(parse(data))
 
 
 def _key(requirement_files: Sequence[Path], python: str) -> str:
@@ -156,7 +152,7 @@ def _make(folder: Path, key: str, requirement_files: Sequence[Path], python: str
     # --no-deps: a lock is complete, and two of them must not be resolved against each other.
     install += ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
     for path in requirement_files:
-        if locked_hashes(path.read_bytes()):
+        if parse(path.read_bytes()):
             _run([*install, "--requirement", str(path.resolve())], place, lock=path)
     return place
 

@@ -205,7 +205,11 @@ def _explain(error: CommandFailed, requirements: Path, platform: str) -> Lockgat
             hint=f"choose a version that has one, and lock {requirements} again",
         )
     if error.code == -signal.SIGKILL:
-        return MirrorError("the package index did not answer in time", retryable=True)
+        return MirrorError(
+            "the package index did not answer in time",
+            hint="run the same command again; `pip config list` shows which index it is",
+            retryable=True,
+        )
     if "No module named pip" in text:
         return ToolMissing(
             f"`{sys.executable}` has no pip", hint="install pip into the environment of Lockgate"

@@ -141,11 +141,13 @@ def replace(work: Work, old: Instance, instance: Instance) -> Proof:
 
 def _restore(work: Work, old: Instance, reason: BaseException) -> None:
     """Start the old image again, and add to the error how that went."""
+    try:
+        stop_instance(old, work.world)  # it may have been told to, and be about to end
+    except LockgateError:
+        return  # it runs, and the error is that it cannot be ended
     again = msgspec.structs.replace(old, process=None, container="")
     outcome = "the previous image runs again"
     try:
-        # It may have been told to end, and be about to.
-        stop_instance(old, work.world)
         with work.start(again) as started:
             known = msgspec.structs.replace(work.known, current=started.instance)
             state.write(work.folder, known)

@@ -119,6 +119,8 @@ def parse(
 def _read(data: bytes, what: str) -> Any:
     try:
         return strict_yaml.load(data, what=what)
+    except UsageError as error:
+        raise UsageError(error.message, hint=error.hint or _FORM) from None
     except (ValueError, TypeError) as error:
         # YAML makes dates of unquoted text while it reads, and 2026-02-30 is none.
         raise UsageError(

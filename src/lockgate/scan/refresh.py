@@ -154,7 +154,7 @@ def refresh_python(
         files: OSV files in YAML.
 
     Raises:
-        UsageError: a file is not an OSV entry, or there is none.
+        UsageError: a file is not an OSV entry, or none of them is about Python.
     """
     from lockgate.base.strict_yaml import load
     from lockgate.scan.osv import advisories
@@ -164,6 +164,11 @@ def refresh_python(
         for file in sorted(files)
         for one in advisories(load(file.read_bytes(), what=str(file)), what=str(file))
     ]
+    if not found:
+        raise UsageError(
+            "the files hold no advisory of a Python distribution",
+            hint="name the YAML files below `vulns/` in a copy of pypa/advisory-database",
+        )
     made = PythonAdvisories(
         name="Python Packaging Advisory Database",
         date=date,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lockgate.oci.layout import Layout
     from lockgate.oci.manifest import Descriptor
     from lockgate.scan.database import DatabaseDir
+    from lockgate.scan.model import Finding
     from lockgate.scan.trivy_install import Located
 
 MAX_REPORT = 256 * 1024 * 1024
@@ -102,6 +105,34 @@ class Trivy:
                 found += [one.report() for one in running]
         return tuple(found)
 
+    def audit(self, lock: Path, database: DatabaseDir, settings: Scan) -> tuple[Finding, ...]:
+        """Look up a requirements file; return the findings, most severe first.
+
+        Raises:
+            ToolError: the look-up could not be done, or did not see every requirement.
+        """
+        from lockgate.scan.scan import merge
+        from lockgate.scan.trivy_report import parse
+
+        wanted = _requirements(lock.read_text("utf-8"))
+        if not wanted:
+            return ()
+        with tempfile.TemporaryDirectory(prefix="lockgate-audit-") as name:
+            folder = Path(name)
+            (folder / _VIEW).mkdir()
+            shutil.copyfile(lock, folder / _VIEW / "requirements.txt")
+            with self._run_in(
+                folder, ["fs", *_common(settings, ["vuln"]), _VIEW], database, settings
+            ) as one:
+                seen = parse(one.report())
+        missing = wanted - {_normal(package) for _, package in seen.packages}
+        if missing:
+            raise ReportUnreadable(
+                f"trivy did not see {len(missing)} of {len(wanted)} requirements: {', '.join(sorted(missing)[:5])}",
+                hint="write the lock with `uv pip compile --generate-hashes`",
+            )
+        return merge(seen.findings)
+
     @contextlib.contextmanager
     def _started(
         self, layout: Layout, manifest: Descriptor, database: DatabaseDir, settings: Scan
@@ -109,15 +140,22 @@ class Trivy:
         with tempfile.TemporaryDirectory(prefix="lockgate-scan-") as name:
             folder = Path(name)
             _view(folder / _VIEW, layout, manifest)
-            (folder / "cache").mkdir()
-            (folder / "cache" / "db").symlink_to((database.path / "db").resolve())
-            argv = [os.fspath(self._located.path), *arguments(settings)]
-            running = _Running(self._inside.wrap(argv), folder, settings.timeout)
-            try:
+            with self._run_in(folder, arguments(settings), database, settings) as running:
                 yield running
-            finally:
-                # On an error of the other platform, and on Ctrl-C, nothing may live on.
-                running.end()
+
+    @contextlib.contextmanager
+    def _run_in(
+        self, folder: Path, argv: Sequence[str], database: DatabaseDir, settings: Scan
+    ) -> Iterator[_Running]:
+        (folder / "cache").mkdir()
+        (folder / "cache" / "db").symlink_to((database.path / "db").resolve())
+        whole = self._inside.wrap([os.fspath(self._located.path), *argv])
+        running = _Running(whole, folder, settings.timeout)
+        try:
+            yield running
+        finally:
+            # On an error of the other platform, and on Ctrl-C, nothing may live on.
+            running.end()
 
 
 class _Running:
@@ -174,27 +212,33 @@ class _Running:
 
 
 def arguments(settings: Scan) -> list[str]:
-    """Return Trivy's arguments, for a folder of its own as working directory.
+    """Return Trivy's arguments for an image, for a folder of its own as working directory.
 
     Trivy reads its configuration, ignore list and secret rules from the working directory. In an empty one
     there is nothing that could soften a verdict.
     """
     of_configuration = [one for one in settings.scanners if one in ("misconfig", "secret")]
-    argv = ["image", "--input", _VIEW, "--format", "json", "--output", _REPORT]
-    argv += [
-        "--cache-dir",
-        "cache",
-        "--scanners",
-        ",".join(settings.scanners),
-        "--list-all-pkgs",
-        "--exit-code",
-        "0",
-    ]
+    argv = ["image", "--input", _VIEW, *_common(settings, settings.scanners)]
     if of_configuration:
         argv += ["--image-config-scanners", ",".join(of_configuration)]
+    return argv
+
+
+def _common(settings: Scan, scanners: Sequence[str]) -> list[str]:
+    argv = ["--format", "json", "--output", _REPORT, "--cache-dir", "cache"]
+    argv += ["--scanners", ",".join(scanners), "--list-all-pkgs", "--exit-code", "0"]
     argv += ["--offline-scan", "--skip-db-update", "--skip-java-db-update", "--skip-check-update"]
     argv += ["--skip-vex-repo-update", "--skip-version-check", "--disable-telemetry"]
     return [*argv, "--no-progress", "--timeout", f"{settings.timeout}s"]
+
+
+def _requirements(text: str) -> set[str]:
+    return {_normal(one) for one in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)}
+
+
+def _normal(name: str) -> str:
+    """Return a distribution's name as everyone compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _view(folder: Path, layout: Layout, manifest: Descriptor) -> None:

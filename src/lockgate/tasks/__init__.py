@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from invoke.collection import Collection
 
-from lockgate.tasks import build, deploy, flow, scan, sign, test
+from lockgate.tasks import build, check, deploy, doctor, flow, scan, sign, test
 
 if TYPE_CHECKING:
     from invoke.tasks import Task
@@ -24,6 +24,6 @@ def namespace() -> Collection:
     top = Collection()
     for module in (build, scan, sign, deploy):
         top.add_collection(module.collection())
-    for single in (sign.verify, flow.flow, test.test):
+    for single in (check.check, sign.verify, flow.flow, doctor.doctor, test.test):
         top.add_task(cast("Task[Any]", single))
     return top

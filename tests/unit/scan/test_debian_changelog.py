@@ -61,7 +61,9 @@ def test_last_entry_that_names_a_cve_counts() -> None:
     assert found["CVE-2026-0004"] == Fix("CVE-2026-0004", "2.8.5-2", "medium")
 
 
-@given(st.lists(st.sampled_from(["1.0-1", "1.0-1~deb13u1", "1.1-1", "1:0.5-1", "0.9-3"]), min_size=1))
+@given(
+    st.lists(st.sampled_from(["1.0-1", "1.0-1~deb13u1", "1.1-1", "1:0.5-1", "0.9-3"]), min_size=1)
+)
 def test_newest_version_is_never_vulnerable(versions: list[str]) -> None:
     """No fix is later than the version at the top: a current package has no findings."""
     text = "".join(

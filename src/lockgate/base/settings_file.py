@@ -134,7 +134,7 @@ def _check(found: Settings) -> None:
     if found.environment not in found.environments:
         raise UsageError(
             f"`{NAME}`: environment {found.environment!r} is not among environments",
-            hint=nearest(found.environment, list(found.environments)),
+            hint=nearest(found.environment, list(found.environments)) or "add it there",
         )
 
 

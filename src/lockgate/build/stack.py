@@ -123,11 +123,17 @@ def _check(found: Stack, what: str) -> None:
         raise UsageError(f"{what}: `user` is {found.user}, an image never runs as root", hint=_SEE)
 
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
 def _explain(errors: list[Any], what: str) -> UsageError:
-    """Turn a checker's list into one line about the first fault, with the nearest right word."""
-    first = errors[0]
+    """Turn a checker's list into one line about one fault, with the nearest right word.
+
+    An unknown field goes first: a field that is missing is often the same one, spelt right.
+    """
+    first = min(errors, key=lambda error: error["type"] not in _UNKNOWN)
     where = ".".join(str(part) for part in first["loc"])
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in _UNKNOWN:
         kind = Omit if "omit" in first["loc"][:-1] else Stack
         known = [one.name for one in dataclasses.fields(kind)]
         hint = nearest(str(first["loc"][-1]), known) or "known here: " + ", ".join(known)

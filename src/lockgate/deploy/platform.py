@@ -50,7 +50,6 @@ def choose(layout: Layout, digest: str, machine: str = "") -> Chosen:
             return Chosen(descriptor.digest, config.config.labels.get(REVISION, ""))
         found.append(str(here))
     raise UsageError(
-        f"image {Digest(digest).short} is for {', '.join(found) or 'no platform'}, "
-        f"this machine runs {wanted}",
+        f"image {Digest(digest).short} is for {', '.join(found)}, this machine runs {wanted}",
         hint=f"add {wanted} to `build.platforms` in `lockgate.yaml`",
     )

@@ -51,7 +51,16 @@ def ask(port: int, path: str, timeout: float) -> int:
             if not piece:
                 break
             answer += piece
-    head, blank, body = bytes(answer).partition(b"\r\n\r\n")
+    return status_of(bytes(answer))
+
+
+def status_of(answer: bytes) -> int:
+    """Return the status of a whole answer (RFC 9112 section 4), read until the connection closed.
+
+    Raises:
+        OSError: it is not HTTP, or shorter than it says.
+    """
+    head, blank, body = answer.partition(b"\r\n\r\n")
     status, length = _STATUS.match(head), _LENGTH.search(head + b"\r\n")
     if status is None or not blank:
         raise ConnectionError("it did not answer in HTTP")

@@ -123,10 +123,10 @@ def replace(work: Work, old: Instance, instance: Instance) -> Proof:
         with work.start(instance) as started:
             work.write_next(started.instance)
             work.world.step("restarted")
-            # It has proven itself; should this process be killed now, it stays and is found.
-            started.keep()
-            work.world.step("kept")
             try:
+                # It has proven itself; should this process be killed now, it stays and is found.
+                started.keep()
+                work.world.step("kept")
                 proof = work.prove(started)
             except BaseException:
                 stop_instance(started.instance, work.world)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lockgate.base.canonical import Record
-from lockgate.base.settings import Severity  # noqa: TC001 - msgspec reads the annotation
-from lockgate.scan.model import Database, Finding, Scanner  # noqa: TC001
+from lockgate.base.settings import Severity
+from lockgate.scan.model import Database, Finding, Scanner
 
 
 class Waiver(Record, frozen=True):

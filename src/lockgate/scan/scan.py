@@ -86,6 +86,10 @@ def scan(
     scans: list[PlatformScan] = []
     found: list[Finding] = []
     reports = trivy.scan_manifests(layout, ordered, database, settings)
+    if len(reports) != len(ordered):
+        raise ToolError(
+            f"only {len(reports)} of {len(ordered)} platforms were scanned", hint="scan again"
+        )
     for manifest, data in zip(ordered, reports, strict=True):
         platform = expected[manifest.digest]
         seen = _checked(data, platform, layout, database, settings)

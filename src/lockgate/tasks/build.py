@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.oci.digest import Digest
-from lockgate.tasks import building
-from lockgate.tasks.console import quantity
-from lockgate.tasks.session import Session, helps, open_session, reported
+from lockgate.tasks.command import helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
     from lockgate.build.model import Image
     from lockgate.build.plan import Plan
+    from lockgate.tasks.session import Session
 
 
 @task(default=True, help=helps("component", "env", "plan", "why", "json"))
@@ -31,6 +29,9 @@ def build(
     json: bool = False,
 ) -> None:
     """Build components into image indexes in the store. Example: inv build -c app --why."""
+    from lockgate.tasks import building
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     _, environment = session.settings.target(env)
     for name in session.components(component):
@@ -54,10 +55,15 @@ def _explain(session: Session, plan: Plan) -> None:
 
 
 def _short(value: str) -> str:
+    from lockgate.oci.digest import Digest
+
     return Digest(value).short if value.startswith("sha256:") else value[:60]
 
 
 def _build(session: Session, plan: Plan) -> Image:
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import building
+
     started = time.monotonic()
     kept = building.cached(session, plan)
     if kept is not None:
@@ -77,6 +83,9 @@ def _build(session: Session, plan: Plan) -> Image:
 @reported
 def lock(context: Context, stack: str = "") -> None:
     """Resolve a stack's packages anew and write its lock. Example: inv build.lock --stack python."""
+    from lockgate.tasks import building
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for name in [stack] if stack else sorted(building.stacks_in_use(session)):
         building.relock(session, name)
@@ -86,6 +95,11 @@ def lock(context: Context, stack: str = "") -> None:
 @reported
 def compare(context: Context, component: str = "") -> None:
     """Build again from scratch and name the first file that differs. Example: inv build.compare."""
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import building
+    from lockgate.tasks.console import quantity
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for name in session.components(component):
         started = time.monotonic()

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from lockgate.build.check import Checks, Gate, reasons
-from lockgate.tasks import checking
-from lockgate.tasks.session import Session, helps, open_session, reported
+from lockgate.tasks.command import helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
+
+    from lockgate.build.check import Checks, Gate
+    from lockgate.tasks.session import Session
 
 
 @task(help=helps("component", "json", why="say why each gate exists"))
 @reported
 def check(context: Context, component: str = "", why: bool = False, json: bool = False) -> None:
     """Format, lint, unit tests, bandit, dependency audit, licences. Example: inv check -c app --why."""
+    from lockgate.build.check import reasons
+    from lockgate.tasks import checking
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     if why:
         for name, reason in reasons().items():

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.build.model import Image
-from lockgate.oci.digest import Digest
-from lockgate.tasks import deploying
-from lockgate.tasks.session import Session, helps, open_session, reported
+from lockgate.tasks.command import helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
     from lockgate.deploy.model import Deployment
+    from lockgate.tasks.session import Session
 
 
 @task(default=True, help=helps("component", "env", "plan", "json"))
@@ -26,6 +24,10 @@ def deploy(
     context: Context, component: str = "", env: str = "", plan: bool = False, json: bool = False
 ) -> None:
     """Verify, run, wait until ready, ask a real question, print the URL. Example: inv deploy -e dev."""
+    from lockgate.build.model import Image
+    from lockgate.tasks import deploying
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
@@ -41,6 +43,8 @@ def deploy(
 
 
 def _show(session: Session, done: Deployment, evidence: str, started: float) -> None:
+    from lockgate.oci.digest import Digest
+
     short = Digest(done.digest).short
     if done.change == "unchanged":
         session.console.say("deploy", f"{done.component}  unchanged  {short}  {done.url}")
@@ -60,6 +64,10 @@ def _show(session: Session, done: Deployment, evidence: str, started: float) -> 
 @reported
 def status(context: Context, component: str = "", json: bool = False) -> None:
     """Say what runs, from which digest, and what it can be rolled back to. Example: inv deploy.status."""
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import deploying
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for name in session.components(component):
         found = deploying.status(session, name)
@@ -77,6 +85,9 @@ def status(context: Context, component: str = "", json: bool = False) -> None:
 @reported
 def logs(context: Context, component: str = "", lines: int = 100) -> None:
     """Print what a component's service wrote, also after it ended. Example: inv deploy.logs -c app."""
+    from lockgate.tasks import deploying
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     name, _ = session.settings.component(component)
     sys.stdout.write(deploying.logs(session, name, lines))
@@ -86,6 +97,10 @@ def logs(context: Context, component: str = "", lines: int = 100) -> None:
 @reported
 def stop(context: Context, component: str = "") -> None:
     """End a component's service. Example: inv deploy.stop -c app."""
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import deploying
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for name in session.components(component):
         ended = deploying.stop(session, name)
@@ -97,6 +112,9 @@ def stop(context: Context, component: str = "") -> None:
 @reported
 def rollback(context: Context, component: str = "", env: str = "", json: bool = False) -> None:
     """Run the image before the current one, verified like any other. Example: inv deploy.rollback."""
+    from lockgate.tasks import deploying
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     name, _ = session.settings.component(component)
     started = time.monotonic()

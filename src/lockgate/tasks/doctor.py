@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,14 +11,14 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lockgate.base.errors import LockgateError
-from lockgate.base.process import run
-from lockgate.tasks import scanning
-from lockgate.tasks.session import Session, open_session, reported, user_cache
+from lockgate.tasks.command import reported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from invoke.context import Context
+
+    from lockgate.tasks.session import Session
 
 
 class Found(NamedTuple):
@@ -47,6 +44,8 @@ class Need(NamedTuple):
 @reported
 def doctor(context: Context, json: bool = False) -> None:
     """List every tool with version, origin and purpose; exit 6 when one is missing. Example: inv doctor."""
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     rows = [(need, _look(need, session)) for need in NEEDS]
     if json:
@@ -81,6 +80,8 @@ def _look(need: Need, session: Session) -> Found:
 
 
 def _python(_: Session) -> Found:
+    import platform
+
     return Found(platform.python_version(), _short(Path(sys.executable)))
 
 
@@ -94,6 +95,10 @@ def _git(_: Session) -> Found:
 
 
 def _program(name: str, flag: str, version: Callable[[str], str]) -> Found:
+    import shutil
+
+    from lockgate.base.process import run
+
     path = shutil.which(name)
     if path is None:
         return Found("", "not on PATH")
@@ -102,6 +107,8 @@ def _program(name: str, flag: str, version: Callable[[str], str]) -> Found:
 
 
 def _pip(_: Session) -> Found:
+    from importlib import metadata
+
     return Found(metadata.version("pip"), "the environment of `inv`")
 
 
@@ -127,6 +134,7 @@ def _mirror(session: Session) -> Found:
 
 def _trivy(_: Session) -> Found:
     from lockgate.scan import trivy_install
+    from lockgate.tasks.session import user_cache
 
     found = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
     where = "PATH" if found.origin == "path" else "the hash-pinned wheel"
@@ -135,6 +143,8 @@ def _trivy(_: Session) -> Found:
 
 def _advisories(session: Session) -> Found:
     import time
+
+    from lockgate.tasks import scanning
 
     record = scanning.choose_database(session).record
     day = time.strftime("%Y-%m-%d", time.gmtime(record.updated))

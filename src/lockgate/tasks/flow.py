@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from invoke.tasks import task
 
-from lockgate.tasks.session import open_session, reported
+from lockgate.tasks.command import reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -37,6 +37,8 @@ STAGES = (
 @reported
 def flow(context: Context) -> None:
     """Name the stages in order, with the record that each leaves. Example: inv flow."""
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for component in session.settings.components:
         for stage in STAGES:

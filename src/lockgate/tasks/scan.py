@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.build.model import Image
-from lockgate.gate import render
-from lockgate.gate.decide import require_open
-from lockgate.oci.digest import Digest
-from lockgate.tasks import scanning
-from lockgate.tasks.session import Session, helps, open_session, reported, user_cache
+from lockgate.tasks.command import helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
+    from lockgate.build.model import Image
     from lockgate.scan.database import DatabaseDir
     from lockgate.scan.model import Database, Report
+    from lockgate.tasks.scanning import Verdict
+    from lockgate.tasks.session import Session
 
 
 @task(default=True, help=helps("component", "env", "plan", "why", "json"))
@@ -34,6 +32,11 @@ def scan(
     json: bool = False,
 ) -> None:
     """Scan the built digest, and let the gate decide. Example: inv scan -e prod."""
+    from lockgate.build.model import Image
+    from lockgate.gate.decide import require_open
+    from lockgate.tasks import scanning
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     session.settings.target(env)
     for name in session.components(component):
@@ -59,6 +62,9 @@ def scan(
 
 
 def _report(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]) -> Report:
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import scanning
+
     started = time.monotonic()
     short = Digest(image.subject).short
     kept = scanning.cached(session, image, depends)
@@ -80,7 +86,10 @@ def _database(found: Database) -> str:
     return f"{kind} of {day}" + (" (partial)" if found.partial else "")
 
 
-def _show(session: Session, verdict: scanning.Verdict) -> None:
+def _show(session: Session, verdict: Verdict) -> None:
+    from lockgate.gate import render
+    from lockgate.tasks import scanning
+
     decision = verdict.decision
     component = session.settings.components[decision.component]
     requirements = f"{component.path}/{component.requirements}".replace(".txt", ".in")
@@ -104,8 +113,11 @@ def database(context: Context, pull: bool = False) -> None:
     """Say which advisories a scan looks up, and how old they are. Example: inv scan.database --pull."""
     import os
 
+    from lockgate.oci.digest import Digest
     from lockgate.scan import database as edge
     from lockgate.scan import trivy_install
+    from lockgate.tasks import scanning
+    from lockgate.tasks.session import open_session, user_cache
 
     session = open_session()
     if pull:

@@ -1,4 +1,4 @@
-"""What every task begins with: settings, store, records, and errors turned into exit codes."""
+"""What every task begins with: settings, store and records of the repository."""
 
 from __future__ import annotations
 
@@ -6,40 +6,20 @@ import functools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from invoke.exceptions import Exit
+from typing import TYPE_CHECKING, TypeVar
 
 from lockgate.base import settings_file
 from lockgate.base.cache import StageCache
 from lockgate.base.canonical import Record, decode, encode
-from lockgate.base.errors import LockgateError, UsageError
+from lockgate.base.errors import UsageError
 from lockgate.base.files import atomic_write
 from lockgate.oci.layout import Layout
 from lockgate.tasks.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lockgate.base.settings import Settings
 
 R = TypeVar("R", bound=Record)
-F = TypeVar("F", bound="Callable[..., Any]")
-
-HELP = {
-    "component": "component to work on; without it every one",
-    "env": "environment of lockgate.yaml; without it the default one",
-    "plan": "say what would happen, and do nothing",
-    "why": "say what changed since the last time, with old and new value",
-    "json": "print the record alone, on stdout",
-    "yes": "do not ask before something is removed",
-}
-"""Help of the flags that are the same everywhere."""
-
-
-def helps(*names: str, **more: str) -> dict[str, str]:
-    """Return help texts for a task: shared ones by name, own ones by keyword."""
-    return {name: HELP[name] for name in names} | more
 
 
 class Session:
@@ -120,22 +100,3 @@ def user_cache() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "lockgate"
-
-
-def reported(body: F) -> F:
-    """Turn a task's errors into one line, a hint and the right exit code, without a traceback."""
-
-    @functools.wraps(body)
-    def task(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return body(*args, **kwargs)
-        except LockgateError as error:
-            Console().problem(error.message, error.hint)
-            raise Exit(code=error.exit_code) from None
-        except KeyboardInterrupt:
-            Console().problem("stopped by Ctrl-C; what was finished is kept", "")
-            raise Exit(code=130) from None
-        except BrokenPipeError:
-            raise Exit(code=141) from None
-
-    return task  # type: ignore[return-value]

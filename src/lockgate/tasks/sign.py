@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.build.model import Image
-from lockgate.oci.digest import Digest
-from lockgate.tasks import signing
-from lockgate.tasks.session import Session, helps, open_session, reported
+from lockgate.tasks.command import helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
+    from lockgate.build.model import Image
     from lockgate.sign.model import Signed
+    from lockgate.tasks.session import Session
 
 
 @task(default=True, help=helps("component", "env", "plan", "json"))
@@ -26,6 +25,10 @@ def sign(
     context: Context, component: str = "", env: str = "", plan: bool = False, json: bool = False
 ) -> None:
     """Sign the image and its evidence, with the gate's permission. Example: inv sign -e dev."""
+    from lockgate.build.model import Image
+    from lockgate.tasks import signing
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
@@ -41,6 +44,9 @@ def sign(
 
 
 def _plan(session: Session, image: Image, env: str) -> None:
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import signing
+
     _, environment = session.settings.target(env)
     key = signing.signer(session, environment)
     kind = "development key" if key.development else "key"
@@ -51,6 +57,8 @@ def _plan(session: Session, image: Image, env: str) -> None:
 
 
 def _show(session: Session, name: str, signed: Signed, fresh: bool, started: float) -> None:
+    from lockgate.oci.digest import Digest
+
     key = ("development key " if signed.development else "key ") + _fingerprint(signed.key)
     short = Digest(signed.subject).short
     if not fresh:
@@ -76,6 +84,8 @@ def _fingerprint(text: str) -> str:
 def verify(context: Context, reference: str = "", env: str = "", json: bool = False) -> None:
     """Check signature and evidence against the environment's requirements. Example: inv verify app -e dev."""
     from lockgate.sign.verify import require
+    from lockgate.tasks import signing
+    from lockgate.tasks.session import open_session
 
     session = open_session()
     wanted = [reference] if reference else list(session.settings.components)

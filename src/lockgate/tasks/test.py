@@ -12,9 +12,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from lockgate.base.errors import ToolMissing, UsageError
-from lockgate.base.settings import nearest
-from lockgate.tasks.console import quantity
-from lockgate.tasks.session import open_session, reported
+from lockgate.tasks.command import reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -37,6 +35,10 @@ def test(context: Context, only: str = "", python: str = "") -> None:
 
     All of them run even when one fails. Example: inv test --only unit
     """
+    from lockgate.base.settings import nearest
+    from lockgate.tasks.console import quantity
+    from lockgate.tasks.session import open_session
+
     session = open_session()
     names = _names(session)
     chosen = [one.strip() for one in only.split(",") if one.strip()] or names

@@ -73,7 +73,10 @@ def test_one_line() -> None:
 
 def test_choose() -> None:
     """The first main entry and the first security entry of Debian are taken."""
-    entries = [*parse_sources(DEB822), AptEntry("https://second.example/debian", ("sid",), ("main",))]
+    entries = [
+        *parse_sources(DEB822),
+        AptEntry("https://second.example/debian", ("sid",), ("main",)),
+    ]
     assert choose(entries) == Mirrors(
         main="https://mirror.example/debian", security="https://mirror.example/debian-security"
     )
@@ -139,7 +142,9 @@ def test_settings_go_first(tmp_path: Path) -> None:
     assert found == Mirrors(main="http://first.example/debian", security="file:///srv/security")
 
 
-@pytest.mark.parametrize("address", ["ftp://mirror.example/debian", "mirror.example/debian", "/srv"])
+@pytest.mark.parametrize(
+    "address", ["ftp://mirror.example/debian", "mirror.example/debian", "/srv"]
+)
 def test_settings_refused(tmp_path: Path, address: str) -> None:
     """An address of another kind is an error that names the setting."""
     with pytest.raises(UsageError, match=r"`build\.mirror` is"):

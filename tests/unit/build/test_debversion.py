@@ -67,11 +67,13 @@ def test_is_a_total_order(one: str, two: str, three: str) -> None:
 @settings(max_examples=120, deadline=None)
 @given(versions, versions)
 def test_agrees_with_dpkg(one: str, other: str) -> None:
-    """dpkg finds the same order."""
+    """The order is the one that dpkg finds."""
 
     def dpkg(operator: str) -> bool:
         command = ["dpkg", "--compare-versions", one, operator, other]
-        code = subprocess.run(command, check=False, timeout=20, stderr=subprocess.DEVNULL).returncode
+        code = subprocess.run(
+            command, check=False, timeout=20, stderr=subprocess.DEVNULL
+        ).returncode
         assert code in (0, 1), f"dpkg refuses {one!r} or {other!r}"
         return code == 0
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
 from lockgate.base.errors import DigestMismatch, MirrorError, StorageError
 from lockgate.build.mirror import PAUSES, Mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 ADDRESS = "http://mirror.example/debian/pool/x.deb"
 DATA = b"package" * 1000
@@ -26,7 +29,7 @@ class Served:
         self.answers = list(answers)
         self.paused: list[float] = []
 
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+    def __call__(self, _: httpx2.Request) -> httpx2.Response:
         """Give the next answer."""
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -45,7 +48,9 @@ def ok(data: bytes = DATA) -> httpx2.Response:
 
 def test_read() -> None:
     """A file arrives as it is; compressed content is not unpacked on the way."""
-    served = Served(httpx2.Response(200, content=iter([DATA]), headers={"Content-Encoding": "gzip"}))
+    served = Served(
+        httpx2.Response(200, content=iter([DATA]), headers={"Content-Encoding": "gzip"})
+    )
     with served.mirror() as mirror:
         assert mirror.read(ADDRESS, limit=len(DATA)) == DATA
 

@@ -26,7 +26,7 @@ def test_empty() -> None:
 @pytest.mark.parametrize("text", ["Libc6", "libc6 (2)", "libc6 (> 2)", "a | | b", "libc6 [amd64]"])
 def test_refused(text: str) -> None:
     """A dependency that is not understood is never taken for met."""
-    with pytest.raises(UsageError, match="`tiny`.*is not a dependency"):
+    with pytest.raises(UsageError, match=r"`tiny`.*is not a dependency"):
         parse(text, what="`tiny`")
 
 

@@ -52,7 +52,9 @@ def test_pinned_keys_are_those_of_the_readme() -> None:
         (folder / "README.md").read_text("utf-8"),
         re.MULTILINE,
     )
-    said = {name: (fingerprint.replace(" ", "").lower(), until) for name, fingerprint, until in rows}
+    said = {
+        name: (fingerprint.replace(" ", "").lower(), until) for name, fingerprint, until in rows
+    }
     found = {}
     for file in folder.iterdir():
         if file.name.endswith(".asc"):
@@ -77,7 +79,9 @@ def test_text_around_the_signature_is_dropped(archive_key: Tsk) -> None:
 
 def test_other_key(archive_key: Tsk, other_key: Tsk) -> None:
     """A signature by a key that is not pinned is refused, with no backtrace in the message."""
-    with pytest.raises(SignatureInvalid, match="not signed by a pinned Debian archive key") as caught:
+    with pytest.raises(
+        SignatureInvalid, match="not signed by a pinned Debian archive key"
+    ) as caught:
         verify(clear(other_key, TEXT), [certificate(archive_key)], what="x")
     assert "\n" not in caught.value.message
     assert "build.mirror" in caught.value.hint
@@ -89,9 +93,9 @@ def test_other_key(archive_key: Tsk, other_key: Tsk) -> None:
         lambda data: data.replace(b"13.7", b"13.8"),
         lambda data: data.replace(b"trixie", b"forky"),
         lambda data: data[: len(data) // 2],
-        lambda data: b"<html>captive portal</html>",
-        lambda data: TEXT.encode(),
-        lambda data: b"",
+        lambda _: b"<html>captive portal</html>",
+        lambda _: TEXT.encode(),
+        lambda _: b"",
     ],
     ids=["version", "codename", "cut off", "html", "unsigned", "empty"],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from lockgate.base.errors import UsageError
 from lockgate.build.packages_index import PackagesIndex
 from lockgate.build.resolve import Closure, resolve
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
 
 Packages = dict[str, dict[str, str]]
 """By name: `version`, `depends`, `provides`, all optional."""
@@ -149,13 +153,15 @@ def test_both_wanted_and_omitted() -> None:
 )
 def test_order_of_the_index_does_not_matter(
     needs: dict[str, list[str]],
-    random: st.DataObject,
+    random: random.Random,
 ) -> None:
     """The same packages in another order resolve to the same closure, and it is closed."""
     everything = {name: {"depends": ", ".join(needs.get(name, []))} for name in "abcdefgh"}
-    packages = {f"x{name}": {"depends": _prefixed(fields["depends"])} for name, fields in everything.items()}
+    packages = {
+        f"x{name}": {"depends": _prefixed(fields["depends"])} for name, fields in everything.items()
+    }
     shuffled = list(packages.items())
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     wanted = [f"x{min(needs)}"]
     found = names(packages, *wanted)
     assert found == names(dict(shuffled), *wanted)

@@ -1,5 +1,7 @@
 """A machine in miniature: services that listen, answer, end; images that decide which."""
 
+# ruff: noqa: ARG002 - a miniature has the arguments of the real thing
+
 from __future__ import annotations
 
 import json
@@ -73,6 +75,10 @@ class Machine:
         self.starts: dict[str, int] = {}
         self._pid = 100
         self._port = FIRST_PORT
+
+    def behave(self, image: Passed, **what: Any) -> None:
+        """Say what services of an image do: `ready`, `smoke`, `exit`, `only_once` of `Behaviour`."""
+        self.behaviours[image.subject] = Behaviour(**what)
 
     def find(self, _: str) -> Machine:
         """Be the choice of a runner."""

@@ -181,13 +181,13 @@ def test_a_refusal_closes_the_gate(
 ) -> None:
     """What an environment never takes closes the gate without any finding, even where none would block."""
     report = make_report()
-    changed: dict[str, Any] = {
+    changes: dict[str, dict[str, Any]] = {
         "embedded": {"database": msgspec.structs.replace(report.database, kind="embedded")},
         "partial": {"database": msgspec.structs.replace(report.database, partial=True)},
         "dirty": {"dirty": True},
         "sandbox": {"scanner": msgspec.structs.replace(report.scanner, sandbox="none")},
-    }[change]
-    report = msgspec.structs.replace(report, **changed)
+    }
+    report = msgspec.structs.replace(report, **changes[change])
     closed = judge(report=report, threshold=make_threshold(blocks=False))
     assert closed.refusals == (refusal,)
     assert not closed.allowed

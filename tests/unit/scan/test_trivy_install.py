@@ -25,9 +25,7 @@ HERE = ("Linux", "x86_64")
 class Index:
     """A package index with one wheel in it; it counts how often it was asked."""
 
-    def __init__(
-        self, folder: Path, executable: bytes = b"#!/bin/sh\n", pinned: bytes = b""
-    ) -> None:
+    def __init__(self, folder: Path, executable: bytes = b"#!/bin/sh\n") -> None:
         self.executable = executable
         self.asked = 0
         self.folder = folder

@@ -1,0 +1,55 @@
+"""What every task is wrapped in. Imports next to nothing, since `inv --list` imports it too."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from invoke.exceptions import Exit
+
+from lockgate.base.errors import LockgateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+HELP = {
+    "component": "component to work on; without it every one",
+    "env": "environment of lockgate.yaml; without it the default one",
+    "plan": "say what would happen, and do nothing",
+    "why": "say what changed since the last time, with old and new value",
+    "json": "print the record alone, on stdout",
+    "yes": "do not ask before something is removed",
+}
+"""Help of the flags that are the same everywhere."""
+
+
+def helps(*names: str, **more: str) -> dict[str, str]:
+    """Return help texts for a task: shared ones by name, own ones by keyword."""
+    return {name: HELP[name] for name in names} | more
+
+
+def reported(body: F) -> F:
+    """Turn a task's errors into one line, a hint and the right exit code, without a traceback."""
+
+    @functools.wraps(body)
+    def task(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return body(*args, **kwargs)
+        except LockgateError as error:
+            _say(error.message, error.hint)
+            raise Exit(code=error.exit_code) from None
+        except KeyboardInterrupt:
+            _say("stopped by Ctrl-C; what was finished is kept", "")
+            raise Exit(code=130) from None
+        except BrokenPipeError:
+            raise Exit(code=141) from None
+
+    return task  # type: ignore[return-value]
+
+
+def _say(message: str, hint: str) -> None:
+    from lockgate.tasks.console import Console
+
+    Console().problem(message, hint)

@@ -21,6 +21,9 @@ nox.options.sessions = [
 PYTHON = ["src", "tests", "app", "benchmarks", "tasks.py", "noxfile.py", "requirements/install.py"]
 ROOT = Path(__file__).parent
 
+# uv trusts its own list of authorities unless told; the machine's is the one that its owner maintains.
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+
 
 def install(session: nox.Session, lock: str) -> None:
     """Install a lock, every hash checked, and this repository's library as it stands in src/."""

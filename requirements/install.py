@@ -70,12 +70,16 @@ def _run(argv: list[str]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=UV_SECONDS,
-        env={**os.environ, "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "copy")},
+        # uv trusts its own list of authorities unless told; the machine's is its owner's.
+        env={"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy", **os.environ},
     )
 
 
 _KNOWN = (
-    ("ensurepip", "this Python has no `venv` module (Debian: apt install python3-venv), or install uv"),
+    (
+        "ensurepip",
+        "this Python has no `venv` module (Debian: apt install python3-venv), or install uv",
+    ),
     ("HASH", "a package does not have the hash in requirements/inv.txt: do not trust this index"),
     ("hash", "a package does not have the hash in requirements/inv.txt: do not trust this index"),
     ("onnection", "the package index cannot be reached: check the network and `pip config list`"),

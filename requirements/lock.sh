@@ -8,3 +8,9 @@ for name in inv test types lint; do
         --no-emit-index-url --no-emit-find-links --no-annotate "$@" --output-file "requirements/$name.txt" \
         pyproject.toml "requirements/$name.in"
 done
+uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-emit-index-url --no-emit-find-links --no-annotate "$@" \
+    --output-file src/lockgate/build/check-requirements.txt src/lockgate/build/check-requirements.in
+uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-emit-index-url --no-emit-find-links --no-annotate "$@" \
+    --output-file app/requirements.txt app/requirements.in

@@ -105,7 +105,7 @@ def run(
 
 
 def _not_started(program: str, cwd: Path | None, error: OSError) -> LockgateError:
-    if cwd is not None and error.filename == os.fspath(cwd):
+    if cwd is not None and error.filename in (cwd, os.fspath(cwd)):
         return storage_error(error, cwd)
     if isinstance(error, FileNotFoundError):
         return ToolMissing(

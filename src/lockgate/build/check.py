@@ -6,7 +6,6 @@ its work is an error, raised when the others have run: it is neither a pass nor 
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -154,6 +153,8 @@ def _summary(gates: Sequence[Gate]) -> str:
 
 def reasons() -> dict[str, str]:
     """Return why each gate exists, by its name; it is what `inv check --why` shows."""
+    import inspect
+
     return {name: inspect.getdoc(function) or "" for name, function in _gates().items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lockgate.base.errors import SubjectMismatch, UsageError
+from lockgate.base.settings import SEVERITIES
 from lockgate.build.check_work import LINES, Outcome
 from lockgate.build.requirements import locked_hashes
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from lockgate.base.settings import Severity
     from lockgate.build.model import Package
 
 
@@ -23,8 +25,8 @@ class Advisory(Protocol):
         """CVE-…, GHSA-… or PYSEC-…."""
 
     @property
-    def severity(self) -> str:
-        """UNKNOWN to CRITICAL."""
+    def severity(self) -> Severity:
+        """As the database has it."""
 
     @property
     def package(self) -> str:
@@ -98,9 +100,13 @@ def audit_gate(dependencies: Dependencies) -> Outcome:
         return Outcome(True, "the lock names no package, so there is nothing to look up")
     found = dependencies.audit(dependencies.lock)
     if found:
-        lines = sorted({_line(one) for one in found})
+        worst_first = sorted(
+            found, key=lambda one: (-SEVERITIES.index(one.severity), one.id, one.package)
+        )
+        lines = tuple(dict.fromkeys(_line(one) for one in worst_first))
+        more = (f"… {len(lines) - LINES} more",) if len(lines) > LINES else ()
         return Outcome(
-            False, f"{_counted(len(lines), 'advisory', 'advisories')}", tuple(lines[:LINES])
+            False, _counted(len(lines), "advisory", "advisories"), (*lines[:LINES], *more)
         )
     return Outcome(True, f"{_counted(count, 'distribution', 'distributions')}, no advisory")
 

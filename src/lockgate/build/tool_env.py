@@ -167,7 +167,8 @@ def _environment() -> Mapping[str, str]:
     # Which index, which certificates, which proxy: settings of the user that the installer needs.
     passed = {name: value for name, value in os.environ.items() if _PASSED.match(name)}
     # Copies and not hard links: a test that writes into the environment must not reach uv's cache.
-    return plain_environment() | {"UV_LINK_MODE": "copy"} | passed
+    # The machine's certificate authorities, as its owner keeps them, and not the list that uv brings.
+    return plain_environment() | {"UV_LINK_MODE": "copy", "UV_SYSTEM_CERTS": "1"} | passed
 
 
 def _run(argv: Sequence[str], place: Path, *, lock: Path | None = None) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 8 << 20
 """Bytes of an answer that are read; a longer one is cut and counts as whole."""
 
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?:[ \r]|$)")
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -64,7 +65,12 @@ def status_of(answer: bytes) -> int:
     status, length = _STATUS.match(head), _LENGTH.search(head + b"\r\n")
     if status is None or not blank:
         raise ConnectionError("it did not answer in HTTP")
-    if length is not None and len(body) < min(int(length[1]), _MAX_ANSWER - len(head)):
+    cut = len(answer) < _MAX_ANSWER and (
+        (length is not None and len(body) < int(length[1]))
+        # The last chunk is empty, and nothing but trailers follows it (RFC 9112 section 7.1).
+        or (_CHUNKED.search(head) is not None and not body.endswith(b"\r\n\r\n"))
+    )
+    if cut:
         raise ConnectionError("it broke off in the middle of its answer")
     return int(status[1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockgate.base.canonical import Record
-from lockgate.base.settings import Severity  # noqa: TC001 - msgspec reads the annotation
+from lockgate.base.settings import Severity
 
 
 class Finding(Record, frozen=True):

@@ -31,6 +31,9 @@ IMAGE_CONFIGURATION = "image configuration"
 """Stands for the file in findings of the image's own configuration."""
 
 _KINDS = {("os-pkgs", "debian"): "deb", ("lang-pkgs", "python-pkg"): "pypi"}
+_PYTHON = ("python-pkg", "pip")
+"""Trivy's words for installed distributions and for a requirements file."""
+
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -248,7 +251,7 @@ def _severity(text: str | None) -> Severity:
 
 def _next_fixed(found: _Vulnerability, target: str) -> str:
     """Return the lowest fixed version above the installed one; Trivy lists one for each branch."""
-    if target != "python-pkg" or "," not in found.fixed:
+    if target not in _PYTHON or "," not in found.fixed:
         return found.fixed
     from packaging.version import InvalidVersion, Version
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lockgate.base.errors import KeyRefused
 
 _BLOCK = re.compile(
-    rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----[ \t]*$",
+    rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----[ \t\r]*$",
     re.MULTILINE | re.DOTALL,
 )
 

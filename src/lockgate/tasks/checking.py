@@ -55,7 +55,9 @@ def run(session: Session, name: str, progress: Callable[[Gate], None]) -> tuple[
         if kept is not None:
             return kept, False
         made = _check(session, name, component, chosen, progress)
-        session.cache.keep("check", name, depends, made)
+        # Files edited while the gates ran would otherwise be known under the digest of what was there before.
+        if made.checked == depends["SOURCE"]:
+            session.cache.keep("check", name, depends, made)
     return made, True
 
 
@@ -72,7 +74,7 @@ def _check(
     lock = session.root / component.path / component.requirements
     tools = tool_env.prepare(
         session.folder / "tools",
-        [lock, tool_env.tool_lock()],
+        [tool_env.tool_lock(), lock],
         progress=lambda text: session.console.say("check", text),
     )
     data = check.read_policy(session.root / session.settings.licences)
@@ -97,15 +99,17 @@ def _packages(session: Session, component: Component, lock: Path) -> tuple[Packa
     from lockgate.build import distribution, wheels
 
     locked = open_stack(stack.folder(component.stack, session.root)).lock
-    platform = session.settings.build.platforms[0]
-    found = wheels.fetch(
-        lock,
-        python=locked.stack.python,
-        glibc=locked.glibc(platform),
-        platform=platform,
-        cache=user_cache() / "wheels",
-    )
-    return distribution.packages(found)
+    found: list[Package] = []
+    for platform in session.settings.build.platforms:
+        kept = wheels.fetch(
+            lock,
+            python=locked.stack.python,
+            glibc=locked.glibc(platform),
+            platform=platform,
+            cache=user_cache() / "wheels",
+        )
+        found += distribution.packages(kept)
+    return tuple(found)
 
 
 def _audit(session: Session, lock: Path, chosen: DatabaseDir) -> tuple[Finding, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
@@ -36,7 +38,8 @@ def reported(body: F) -> F:
     @functools.wraps(body)
     def task(*args: Any, **kwargs: Any) -> Any:
         try:
-            return body(*args, **kwargs)
+            done = body(*args, **kwargs)
+            sys.stdout.flush()  # a reader that went away is to show here, and not when Python ends
         except LockgateError as error:
             _say(error.message, error.hint)
             raise Exit(code=error.exit_code) from None
@@ -44,7 +47,10 @@ def reported(body: F) -> F:
             _say("stopped by Ctrl-C; what was finished is kept", "")
             raise Exit(code=130) from None
         except BrokenPipeError:
+            # Python would complain once more about what is left in the buffer.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(code=141) from None
+        return done
 
     return task  # type: ignore[return-value]
 

@@ -77,20 +77,25 @@ def _fingerprint(text: str) -> str:
 
 
 @task(
-    positional=["reference"],
-    help=helps("env", "json", reference="component, name in the store, or digest"),
+    help=helps(
+        "component", "env", "json", reference="name in the store or digest, instead of a component"
+    )
 )
 @reported
-def verify(context: Context, reference: str = "", env: str = "", json: bool = False) -> None:
-    """Check signature and evidence against the environment's requirements. Example: inv verify app -e dev."""
+def verify(
+    context: Context, component: str = "", reference: str = "", env: str = "", json: bool = False
+) -> None:
+    """Check signature and evidence against the environment's requirements. Example: inv verify -e dev."""
+    from lockgate.oci.digest import Digest
     from lockgate.sign.verify import require
     from lockgate.tasks import signing
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    wanted = [reference] if reference else list(session.settings.components)
-    for one in wanted:
-        found = signing.verification(session, signing.resolve(session, one), env, signing.now())
+    for one in [reference] if reference else session.components(component):
+        digest = signing.resolve(session, one)
+        session.console.say("verify", f"{one}  {Digest(digest).short}")
+        found = signing.verification(session, digest, env, signing.now())
         if one in session.settings.components:
             session.keep(one, "verification", found)
         if json:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
 
 from lockgate.build.layer import Entry, Layer, write_layer
-from lockgate.deploy.local import stop
-from lockgate.deploy.model import Service, Waits
-from lockgate.deploy.ready import ask
+from lockgate.deploy.local import deploy, stop
+from lockgate.deploy.model import Deployment, Service, Waits
 from lockgate.deploy.runner import NAMESPACES, Runner, runner
 from lockgate.deploy.world import World
 from lockgate.oci.layout import Layout
@@ -33,7 +34,7 @@ from lockgate.oci.manifest import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MODULES = "http.server, json, os, signal, socket, threading, traceback, encodings.ascii, encodings.idna"
+MODULES = "__future__, http.server, json, os, signal, socket, threading, traceback, pathlib, select, typing, encodings.ascii, encodings.idna"
 REVISION = "3f2a9c1d" * 5
 COMPONENT = "facts"
 
@@ -70,7 +71,12 @@ def python_entries() -> Iterator[Entry]:
     place = f"usr/lib/python3.{sys.version_info.minor}"
     for file in files:
         if file.is_relative_to(home):
-            found[f"{place}/{file.relative_to(home)}"] = (file, 0o644)
+            name = f"{place}/{file.relative_to(home)}"
+            # Compiled modules alone start faster, and need no time that matches a source.
+            compiled = Path(importlib.util.cache_from_source(file)) if file.suffix == ".py" else file
+            if not compiled.exists():
+                compiled = Path(py_compile.compile(str(file), str(folder / file.name), doraise=True))
+            found[name + "c" if file.suffix == ".py" else name] = (compiled, 0o644)
     for name, (path, mode) in sorted(found.items()):
         yield Entry(name, "file", mode, path.read_bytes())
 
@@ -80,7 +86,18 @@ class Images:
 
     def __init__(self, layout: Layout, base: Layer) -> None:
         self.layout = layout
+        self.token = f"lockgate-test-{os.getpid()}"
+        """Argument of every service of this run, by which its processes are found."""
         self._base = base
+
+    def processes(self) -> int:
+        """Return how many services of this run there are on this machine, in whatever sandbox."""
+        found = 0
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with contextlib.suppress(OSError):
+                    found += self.token.encode() in (folder / "cmdline").read_bytes().split(b"\0")
+        return found
 
     def make(self, version: str, *, config: dict[str, Any] | None = None, **settings: Any) -> Passed:
         """Store an image index and return its verification.
@@ -113,6 +130,7 @@ class Images:
                     "COLOUR=blue",
                 ],
                 "Entrypoint": ["python3", "/srv/service.py"],
+                "Cmd": [self.token],
                 "WorkingDir": "/srv",
                 "Labels": {"org.opencontainers.image.revision": REVISION},
                 **(config or {}),
@@ -145,23 +163,45 @@ def only_namespaces(name: str) -> Runner:
     return runner(name or NAMESPACES)
 
 
+@pytest.fixture(autouse=True)
+def _no_orphans(images: Images) -> Iterator[None]:
+    """After every test nothing is left of what it started."""
+    yield
+    assert images.processes() == 0
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, _no_orphans: None) -> Iterator[World]:
     """A folder to run things in; whatever runs there at the end of the test is ended."""
     made = World(run=tmp_path / "run", runners=only_namespaces, waits=Waits(ready=10.0, stop=2.0))
     yield made
     stop(COMPONENT, made)
 
 
+def get(url: str) -> Any:
+    """Ask a running service, and read its answer as JSON."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+class Put(Protocol):
+    """Deploys a verified image."""
+
+    def __call__(self, passed: Passed, port: int = 0) -> Deployment:
+        """Deploy on a port of the machine."""
+
+
 @pytest.fixture
-def facts() -> Callable[[str], dict[str, Any]]:
-    """Ask a running service what it sees."""
+def put(world: World, images: Images, service: Service) -> Put:
+    """Deploy in the test's world."""
 
-    def get(url: str) -> dict[str, Any]:
-        import urllib.request
+    def run(passed: Passed, port: int = 0) -> Deployment:
+        return deploy(passed, service, world, layout=images.layout, port=port, now=1_795_000_000)
 
-        with urllib.request.urlopen(f"{url}/facts", timeout=5) as answer:
-            told: dict[str, Any] = json.load(answer)
-            return told
+    return run
 
+
+@pytest.fixture
+def ask() -> Callable[[str], Any]:
+    """Ask a running service, and read its answer as JSON."""
     return get

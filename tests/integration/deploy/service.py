@@ -1,80 +1,80 @@
 """The service inside the test images: tells what it sees. Runs in the sandbox, on the standard library."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-with open("/srv/settings.json", encoding="utf-8") as _file:  # noqa: PTH123
-    SETTINGS = json.load(_file)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = json.loads(Path("/srv/settings.json").read_bytes())
 
 
-def attempt(action):
-    """Return what an action gave, or the name of its error."""
+def attempt(action: Callable[[], Any]) -> Any:
+    """Return what an action gave, or the number of its error."""
     try:
         return action()
     except OSError as error:
-        return type(error).__name__ + " " + str(error.errno)
+        return error.errno
 
 
-def facts():
+def numbers(folder: str) -> list[int]:
+    """Return the names in a folder that are numbers."""
+    return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+
+
+def facts() -> dict[str, Any]:
     """Return everything that the tests ask about."""
-    status = dict(
-        line.split(":\t", 1) for line in open("/proc/self/status", encoding="ascii")  # noqa: PTH123, SIM115
-    )
+    text = Path("/proc/self/status").read_text()
+    status = dict(line.split(":", 1) for line in text.splitlines())
     return {
         "version": SETTINGS["version"],
         "ids": [os.getuid(), os.geteuid(), os.getgid(), os.getegid()],
-        "capabilities": [status[name].strip() for name in status if name.startswith("Cap")],
+        "groups": os.getgroups(),
+        "capabilities": [int(status[name], 16) for name in status if name.startswith("Cap")],
         "no_new_privs": status["NoNewPrivs"].strip(),
         "root": sorted(os.listdir("/")),
         "dev": sorted(os.listdir("/dev")),
-        "processes": sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
+        "processes": numbers("/proc"),
         "pid": os.getpid(),
         "environment": dict(os.environ),
         "hostname": os.uname().nodename,
-        "write_root": attempt(lambda: os.mkdir("/new")),
-        "write_srv": attempt(lambda: os.open("/srv/settings.json", os.O_WRONLY)),
-        "write_dev": attempt(lambda: os.mkdir("/dev/new")),
-        "write_sys": attempt(lambda: os.open("/proc/sys/kernel/hostname", os.O_WRONLY)),
-        "write_tmp": attempt(lambda: os.close(os.open("/tmp/new", os.O_WRONLY | os.O_CREAT))),  # noqa: S108
-        "write_shm": attempt(lambda: os.close(os.open("/dev/shm/new", os.O_WRONLY | os.O_CREAT))),  # noqa: S108
-        "stdout": attempt(lambda: os.close(os.open("/dev/stdout", os.O_WRONLY))),
-        "chroot": attempt(lambda: os.chroot("/tmp")),  # noqa: S108
-        "kill_init": attempt(lambda: os.kill(1, signal.SIGKILL)),
-        "memory_of_init": attempt(lambda: os.open("/proc/1/mem", os.O_RDONLY)),
-        "root_of_init": attempt(lambda: os.listdir("/proc/1/root")),
-        "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd")),
         "folder": os.getcwd(),
-        "stamps": os.stat("/srv/settings.json").st_mtime,
+        "time": os.stat("/srv/settings.json").st_mtime,
+        "arguments": sys.argv[1:],
+        "descriptors": [n for n in numbers("/proc/self/fd") if n < 3],
+        "stdin": os.readlink("/proc/self/fd/0"),
     }
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers as the settings of the image say."""
-
-    def do_GET(self):
-        """Answer /readyz, /smoke, /orphan and everything else."""
-        status, body = 200, b"ok\n"
-        if self.path == "/readyz":
-            status = SETTINGS.get("ready", 200)
-        elif self.path == "/smoke":
-            status = SETTINGS.get("smoke", 200)
-        elif self.path == "/facts":
-            body = json.dumps(facts()).encode()
-        elif self.path == "/orphan":
-            body = str(orphan()).encode()
-        elif self.path == "/die":
-            threading.Timer(0.01, os._exit, (9,)).start()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+def attempts() -> dict[str, Any]:
+    """Return the error numbers of what must fail, and None for what must not."""
+    flags = os.O_WRONLY | os.O_CREAT
+    return {
+        "write /": attempt(lambda: os.mkdir("/new")),
+        "write /srv": attempt(lambda: os.open("/srv/new", flags)),
+        "write /dev": attempt(lambda: os.mkdir("/dev/new")),
+        "write /proc/sys": attempt(lambda: os.open("/proc/sys/kernel/hostname", os.O_WRONLY)),
+        "write /tmp": attempt(lambda: os.close(os.open("/tmp/new", flags))),
+        "write /dev/shm": attempt(lambda: os.close(os.open("/dev/shm/new", flags))),
+        "write stdout": attempt(lambda: os.close(os.open("/dev/stdout", os.O_WRONLY))),
+        "write null": attempt(lambda: os.close(os.open("/dev/null", os.O_WRONLY))),
+        "chroot": attempt(lambda: os.chroot("/tmp")),
+        "become root": attempt(lambda: os.setuid(0)),
+        "memory of init": attempt(lambda: os.open("/proc/1/mem", os.O_RDONLY)),
+        "root of init": attempt(lambda: os.listdir("/proc/1/root")),
+        "kill init": attempt(lambda: os.kill(1, signal.SIGKILL)),
+    }
 
 
-def orphan():
+def orphan() -> int:
     """Leave a process behind whose parent has ended, and return its number."""
     read, write = os.pipe()
     if os.fork() == 0:
@@ -89,10 +89,57 @@ def orphan():
     return int(os.read(read, 20))
 
 
-if SETTINGS.get("stubborn"):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if "exit" in SETTINGS:
-    print("cannot go on: no luck today", flush=True)  # noqa: T201
-    sys.exit(SETTINGS["exit"])
-print(f"version {SETTINGS['version']} listens", flush=True)  # noqa: T201
-ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+def end_and_look(pid: int) -> list[int]:
+    """Kill an orphan; return the processes that are left once it is gone, zombies among them."""
+    handle = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    import select
+
+    select.select([handle], [], [], 5)
+    for _ in range(1000):
+        if pid not in numbers("/proc"):
+            break
+        os.sched_yield()
+    return numbers("/proc")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the settings of the image say."""
+
+    def do_GET(self) -> None:
+        """Answer what the tests ask."""
+        status, body = 200, "ok\n"
+        if self.path == "/readyz":
+            status = SETTINGS.get("ready", 200)
+        elif self.path == "/smoke":
+            status = SETTINGS.get("smoke", 200)
+        elif self.path == "/facts":
+            body = json.dumps(facts())
+        elif self.path == "/attempts":
+            body = json.dumps(attempts())
+        elif self.path == "/orphan":
+            body = json.dumps(end_and_look(orphan()))
+        elif self.path == "/leave":
+            body = json.dumps(orphan())
+        elif self.path == "/die":
+            threading.Timer(0.01, os._exit, (9,)).start()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+def main() -> None:
+    """Serve, unless the settings say otherwise."""
+    if SETTINGS.get("stubborn"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "exit" in SETTINGS:
+        sys.stdout.write("cannot go on: no luck today\n")
+        sys.exit(SETTINGS["exit"])
+    sys.stdout.write(f"version {SETTINGS['version']} listens\n")
+    sys.stdout.flush()
+    place = (os.environ["HOST"], int(os.environ["PORT"]))
+    ThreadingHTTPServer(place, Handler).serve_forever()
+
+
+main()

@@ -85,7 +85,7 @@ def test_a_garbled_record_is_a_miss(cache: StageCache, tmp_path: Path, garbage: 
 
 @pytest.mark.parametrize("pair", [(Made, Other(number=1, unit="m")), (Other, Made(number=1))])
 def test_a_record_of_another_version_is_a_miss(
-    cache: StageCache, pair: tuple[type[Made] | type[Other], Record]
+    cache: StageCache, pair: tuple[type[Made | Other], Record]
 ) -> None:
     """A record with more or fewer fields is not half understood."""
     wanted, stored = pair

@@ -165,7 +165,9 @@ def test_a_full_disk_says_so(code: int) -> None:
 
 def test_other_errors_keep_the_systems_words() -> None:
     """Any other error says what the system said, even when it has no number."""
-    assert "Permission denied" in storage_error(PermissionError(errno.EACCES, "x"), Path("p")).message
+    assert (
+        "Permission denied" in storage_error(PermissionError(errno.EACCES, "x"), Path("p")).message
+    )
     assert "strange" in storage_error(OSError("strange"), Path("p")).message
 
 

@@ -108,7 +108,9 @@ def test_the_error_keeps_the_end_of_stderr() -> None:
 
 def test_a_flood_on_both_pipes_does_not_deadlock() -> None:
     """Both pipes are drained at once: megabytes on each do not stop the child."""
-    code = "import os\nfor _ in range(64):\n    os.write(2, b'e' * 65536); os.write(1, b'o' * 65536)"
+    code = (
+        "import os\nfor _ in range(64):\n    os.write(2, b'e' * 65536); os.write(1, b'o' * 65536)"
+    )
     done = run(python(code), timeout=60)
     assert (len(done.stdout), len(done.stderr)) == (4 << 20, 4 << 20)
 

@@ -257,7 +257,7 @@ def test_a_folder_of_that_name_is_not_the_file(tmp_path: Path) -> None:
 
 def test_without_a_file_the_error_says_where_it_looked(tmp_path: Path) -> None:
     """No settings above: one line with the folder, and a hint."""
-    with pytest.raises(UsageError, match="there is no `lockgate.yaml` in") as caught:
+    with pytest.raises(UsageError, match=r"there is no `lockgate\.yaml` in") as caught:
         find_root(tmp_path)
     assert str(tmp_path) in caught.value.message
     assert caught.value.hint

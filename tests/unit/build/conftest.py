@@ -8,7 +8,7 @@ import io
 import lzma
 import tarfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
@@ -161,6 +161,7 @@ class Archive:
         *,
         by_hash: bool = True,
         key: Tsk | None = None,
+        pack: Callable[[bytes], bytes] = PACKERS[".xz"],
         fields: Mapping[str, str] | None = None,
     ) -> None:
         """Write the indexes of a suite and sign its `InRelease`; `fields` replace the usual ones."""
@@ -170,7 +171,7 @@ class Archive:
         listed = []
         for architecture in ("amd64", "arm64"):
             text = "\n".join(self.paragraphs.get((suite, architecture), []))
-            data = lzma.compress(text.encode(), preset=0)
+            data = pack(text.encode())
             path = folder / f"main/binary-{architecture}/Packages.xz"
             digest = hashlib.sha256(data).hexdigest()
             for name in (path, path.parent / "by-hash" / "SHA256" / digest):
@@ -241,6 +242,3 @@ def archive(tmp_path: Path, archive_key: Tsk) -> Archive:
 def progressed() -> Progressed:
     """A progress callback that remembers."""
     return Progressed()
-
-
-Kind = Literal["file", "dir", "symlink", "hardlink"]

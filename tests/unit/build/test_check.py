@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from lockgate.base.settings import Severity
     from lockgate.build.check_dependencies import Advisory
 
 DIGEST = "a" * 64
@@ -247,7 +248,7 @@ def test_every_gate_runs_after_one_that_failed(repository: Repository) -> None:
 def _advisory() -> Advisory:
     class Found(NamedTuple):
         id: str = "CVE-2026-1"
-        severity: str = "HIGH"
+        severity: Severity = "HIGH"
         package: str = "flask"
         version: str = "3"
         fixed: str = "4"

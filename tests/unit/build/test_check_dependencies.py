@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from lockgate.base.settings import Severity
     from lockgate.build.check_dependencies import Advisory
 
 KNOWN = "a" * 64
@@ -23,7 +24,7 @@ class Found(NamedTuple):
     """An advisory."""
 
     id: str = "CVE-2026-1"
-    severity: str = "HIGH"
+    severity: Severity = "HIGH"
     package: str = "jinja2"
     version: str = "3.1.4"
     fixed: str = "3.1.6"
@@ -77,6 +78,18 @@ def test_advisories_fail_the_audit(tmp_path: Path) -> None:
         "HIGH CVE-2026-1 jinja2 3.1.4: fixed in 3.1.6",
         "MEDIUM CVE-2025-9 jinja2 3.1.4: no fixed version",
     )
+
+
+def test_the_worst_advisories_stand_first_and_the_rest_is_counted(tmp_path: Path) -> None:
+    """A record keeps a bounded number of lines, and says how many it left out."""
+    found = [Found(id=f"CVE-2026-{number:03}", severity="LOW") for number in range(40)]
+    found += [
+        Found(id="CVE-2026-900", severity="MEDIUM"),
+        Found(id="CVE-2026-901", severity="CRITICAL"),
+    ]
+    outcome = audit_gate(dependencies(tmp_path, package("jinja2"), advisories=found))
+    assert [line.split()[0] for line in outcome.detail[:3]] == ["CRITICAL", "MEDIUM", "LOW"]
+    assert outcome.detail[-1] == "… 12 more"
 
 
 def test_no_advisory_is_a_pass_that_says_how_much_was_looked_up(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from license_expression import get_spdx_licensing
 
@@ -76,6 +76,7 @@ def test_nothing_said(text: str) -> None:
     assert names(text) == ("NOASSERTION",)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text(), st.booleans())
 def test_always_a_valid_expression(text: str, machine: bool) -> None:
     """Whatever the file says, the result is not empty and each part is an SPDX expression."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.build.conftest import PACKERS, Item, ar, make_deb, tar
 
 from lockgate.base.errors import StorageError, UsageError
 from lockgate.build.deb import control, control_files, entries
-from tests.unit.build.conftest import PACKERS, Item, ar, make_deb, tar
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -55,6 +55,7 @@ def test_refused(text: str) -> None:
         key(text)
 
 
+@settings(deadline=None)
 @given(versions, versions, versions)
 def test_is_a_total_order(one: str, two: str, three: str) -> None:
     """Any two versions compare, and the order is transitive."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.base.errors import UsageError
@@ -173,6 +173,7 @@ def test_patterns(pattern: str, path: str, matches: bool) -> None:
     assert matching([pattern])(path) is matches
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_no_pattern_matches_nothing(path: str) -> None:
     """Without patterns nothing is excluded."""

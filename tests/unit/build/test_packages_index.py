@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.base.errors import MirrorError
@@ -61,6 +61,7 @@ def test_first_of_equal_versions_stays() -> None:
     assert candidate.archive == "main"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400))
 def test_pieces_of_any_length(length: int) -> None:
     """How the bytes arrive does not matter."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.build.conftest import STACK, make_stack
 
 from lockgate.base.errors import UsageError
 from lockgate.build.stack import Omit, Stack, folder, load
-from tests.unit.build.conftest import STACK, make_stack
 
 ROOT = Path(__file__).parents[3]
 STACKS = sorted(path.parent.name for path in (ROOT / "stacks").glob("*/stack.yaml"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.unit.build.conftest import STACK, make_stack
 
 from lockgate.base.errors import UsageError
 from lockgate.build.stack_lock import (
@@ -21,7 +22,6 @@ from lockgate.build.stack_lock import (
     utc,
 )
 from lockgate.oci.digest import Digest
-from tests.unit.build.conftest import STACK, make_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,6 +36,7 @@ def test_a_whole_answer_has_a_status(answer: bytes, status: int) -> None:
         b"HTTP/1.1 999 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nno",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     ],
 )
 def test_anything_else_is_no_answer(answer: bytes) -> None:

@@ -169,6 +169,19 @@ if "--download-db-only" in sys.argv:
     (folder / "trivy.db").write_bytes(b"pulled database")
     (folder / "metadata.json").write_text(canned)
     sys.exit(0)
+if "fs" in sys.argv:
+    lines = pathlib.Path("image/requirements.txt").read_text().splitlines()
+    pins = [line.split()[0].split("==") for line in lines if line[:1].isalpha()]
+    seen = [] if mode == "blind" else [{{"Name": name, "Version": version}} for name, version in pins]
+    bad = [
+        {{"VulnerabilityID": "CVE-2019-10906", "PkgName": name, "InstalledVersion": version}}
+        for name, version in pins
+        if (name.lower(), version) == ("jinja2", "2.10")
+    ]
+    result = {{"Class": "lang-pkgs", "Type": "pip", "Packages": seen, "Vulnerabilities": bad}}
+    text = json.dumps({{"SchemaVersion": 2, "Results": [result]}})
+    pathlib.Path("report.json").write_text(text)
+    sys.exit(0)
 def blob(descriptor):
     return (pathlib.Path("image/blobs") / descriptor["digest"].replace(":", "/")).read_bytes()
 (one,) = json.loads(pathlib.Path("image/index.json").read_bytes())["manifests"]

@@ -184,7 +184,7 @@ def damaged_python(**changes: Any) -> bytes:
 )
 def test_damaged_file_is_an_error(data: bytes) -> None:
     """Whatever Trivy would pass over in silence is an error before it gets there."""
-    with pytest.raises(ToolError, match="python.json is damaged") as caught:
+    with pytest.raises(ToolError, match=r"python\.json is damaged") as caught:
         parse(data, what="python.json")
     assert caught.value.hint
 

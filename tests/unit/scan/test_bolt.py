@@ -40,6 +40,7 @@ class Reader:
         return transaction, root, free, pages
 
     def tree(self) -> dict[bytes, Any]:
+        """Return the root bucket."""
         assert len(self.data) == self.pages * PAGE
         assert struct.unpack_from("<QHHI", self.data, self.free * PAGE) == (self.free, 0x10, 0, 0)
         return self._bucket(self.root)
@@ -134,7 +135,7 @@ def test_long_keys_end_in_one_root() -> None:
 
 def test_value_larger_than_a_page_runs_over() -> None:
     """A value of many pages stands in pages that follow each other."""
-    tree = {b"big": {b"a": b"x" * 50_000, b"b": b"y" * 2}, b"next": b"z"}
+    tree: dict[bytes, Any] = {b"big": {b"a": b"x" * 50_000, b"b": b"y" * 2}, b"next": b"z"}
     assert Reader(bolt_bytes(tree)).tree() == tree
 
 
@@ -151,6 +152,6 @@ def test_empty_file_has_an_empty_root() -> None:
 @pytest.mark.parametrize("key", [b"", b"k" * 32_769])
 @pytest.mark.parametrize("nested", [False, True])
 def test_key_that_bbolt_refuses_is_refused(key: bytes, nested: bool) -> None:
-    """bbolt takes keys of 1 to 32768 bytes; another one is an error, not a damaged file."""
+    """A key has 1 to 32768 bytes in bbolt; another one is an error, not a damaged file."""
     with pytest.raises(UsageError, match="key of"):
         bolt_bytes({b"b": {key: b"v"}} if nested else {key: b"v"})

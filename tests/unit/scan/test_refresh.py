@@ -29,9 +29,11 @@ class Readings:
         self.known = known
 
     def __call__(self, deb: Path) -> tuple[str, str]:
+        """Return source and changelog."""
         return self.known[deb.name]
 
     def debs(self, folder: Path) -> list[Path]:
+        """Return the paths of all packages."""
         return [folder / name for name in self.known]
 
 

@@ -66,17 +66,23 @@ class OneVulnerability:
 
     scanner = SCANNER
 
-    def __init__(self, change: Callable[[dict[str, Any]], Any] = lambda found: None) -> None:
+    def __init__(self, change: Callable[[dict[str, Any]], Any] | None = None) -> None:
         self.change = change
 
     def scan_manifests(
-        self, layout: Layout, manifests: Sequence[Descriptor], database: DatabaseDir, settings: Scan
+        self,
+        layout: Layout,
+        manifests: Sequence[Descriptor],
+        database: DatabaseDir,  # noqa: ARG002
+        settings: Scan,  # noqa: ARG002
     ) -> tuple[bytes, ...]:
+        """Report the vulnerability on every platform."""
         found = []
         for one in manifests:
             config = Manifest.parse(layout.read(one.digest)).config.digest
             report = canned(config, json.loads(layout.read(config))["architecture"])
-            self.change(report)
+            if self.change is not None:
+                self.change(report)
             found.append(json.dumps(report).encode())
         return tuple(found)
 
@@ -87,7 +93,7 @@ def run(
 ) -> Callable[..., Report]:
     """Return a call of the stage in which anything can be replaced."""
 
-    def call(change: Any = lambda found: None, **changes: Any) -> Report:
+    def call(change: Any = None, **changes: Any) -> Report:
         given: dict[str, Any] = {
             "trivy": OneVulnerability(change),
             "database": database,
@@ -154,60 +160,60 @@ def test_uncommitted_changes_stand_in_the_report(run: Callable[..., Report], ima
     assert run(image=msgspec.structs.replace(image, source=source)).dirty
 
 
-def other_image(found: dict[str, Any]) -> None:
+def _other_image(found: dict[str, Any]) -> None:
     found["Metadata"]["ImageID"] = "sha256:" + "9" * 64
 
 
-def no_image(found: dict[str, Any]) -> None:
+def _no_image(found: dict[str, Any]) -> None:
     del found["Metadata"]["ImageID"]
 
 
-def no_packages(found: dict[str, Any]) -> None:
+def _no_packages(found: dict[str, Any]) -> None:
     for result in found["Results"]:
         result["Packages"] = []
 
 
-def no_results(found: dict[str, Any]) -> None:
+def _no_results(found: dict[str, Any]) -> None:
     found["Results"] = None
 
 
-def no_system(found: dict[str, Any]) -> None:
+def _no_system(found: dict[str, Any]) -> None:
     found["Metadata"]["OS"] = None
 
 
-def other_system(found: dict[str, Any]) -> None:
+def _other_system(found: dict[str, Any]) -> None:
     found["Metadata"]["OS"] = {"Family": "ubuntu", "Name": "20.04"}
 
 
-def other_release(found: dict[str, Any]) -> None:
+def _other_release(found: dict[str, Any]) -> None:
     found["Metadata"]["OS"]["Name"] = "14"
 
 
-def no_python(found: dict[str, Any]) -> None:
+def _no_python(found: dict[str, Any]) -> None:
     found["Results"].pop()
 
 
-def no_debian(found: dict[str, Any]) -> None:
+def _no_debian(found: dict[str, Any]) -> None:
     found["Results"][0]["Packages"] = [{"Name": "libother1"}]
 
 
-def other_schema(found: dict[str, Any]) -> None:
+def _other_schema(found: dict[str, Any]) -> None:
     found["SchemaVersion"] = 3
 
 
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        (other_image, SubjectMismatch, "trivy reported on sha256:999"),
-        (no_image, SubjectMismatch, "trivy reported on no image"),
-        (no_packages, ToolError, "saw no packages"),
-        (no_results, ToolError, "saw no packages"),
-        (no_system, ToolError, "did not recognise the operating system"),
-        (other_system, ToolError, "know debian 13, not ubuntu 20"),
-        (other_release, ToolError, "know debian 13, not debian 14"),
-        (no_python, ToolError, "did not see 1 of 2 packages of linux/amd64: flask"),
-        (no_debian, ToolError, "did not see 1 of 2 packages of linux/amd64: libbad1"),
-        (other_schema, ToolError, "schema version 3"),
+        (_other_image, SubjectMismatch, "trivy reported on sha256:999"),
+        (_no_image, SubjectMismatch, "trivy reported on no image"),
+        (_no_packages, ToolError, "saw no packages"),
+        (_no_results, ToolError, "saw no packages"),
+        (_no_system, ToolError, "did not recognise the operating system"),
+        (_other_system, ToolError, "know debian 13, not ubuntu 20"),
+        (_other_release, ToolError, "know debian 13, not debian 14"),
+        (_no_python, ToolError, "did not see 1 of 2 packages of linux/amd64: flask"),
+        (_no_debian, ToolError, "did not see 1 of 2 packages of linux/amd64: libbad1"),
+        (_other_schema, ToolError, "schema version 3"),
     ],
 )
 def test_report_that_proves_nothing_is_refused(
@@ -227,14 +233,14 @@ def test_report_that_proves_nothing_is_refused(
 
 def test_packages_do_not_matter_to_other_scanners(run: Callable[..., Report]) -> None:
     """Looking for secrets only needs no packages."""
-    assert run(no_packages, settings=Scan(scanners=("secret",))).platforms[0].packages == 0
+    assert run(_no_packages, settings=Scan(scanners=("secret",))).platforms[0].packages == 0
 
 
 def test_upstream_database_is_not_limited(
     run: Callable[..., Report], database: DatabaseDir
 ) -> None:
     """Which releases Trivy's own database knows is Trivy's matter."""
-    run(other_release, database=database._replace(releases=()))
+    run(_other_release, database=database._replace(releases=()))
 
 
 def test_record_of_another_image_is_refused(run: Callable[..., Report], image: Image) -> None:
@@ -269,6 +275,7 @@ def test_report_is_missing(run: Callable[..., Report]) -> None:
 
     class Forgetful(OneVulnerability):
         def scan_manifests(self, *arguments: Any) -> tuple[bytes, ...]:
+            """Report on the first platform only."""
             return super().scan_manifests(*arguments)[:1]
 
     with pytest.raises(ToolError, match="1 of 2 platforms"):

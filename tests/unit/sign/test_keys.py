@@ -120,11 +120,11 @@ def test_plain_pkcs8_is_read(tmp_path: Path) -> None:
     works(from_file(path))
 
 
-def test_a_key_from_the_environment() -> None:
+def test_a_key_from_the_environment(tmp_path: Path) -> None:
     """`env://NAME` reads the key from a variable."""
     private = cheap_pair(b"pw")[0].decode()
     environ = {"RELEASE_KEY": private, "COSIGN_PASSWORD": "pw"}
-    signer = load("env://RELEASE_KEY", root=None, environ=environ, ask=None)  # type: ignore[arg-type]
+    signer = load("env://RELEASE_KEY", root=tmp_path, environ=environ, ask=None)
     works(signer)
     assert signer.public_key().name == "RELEASE_KEY"
 

@@ -1,0 +1,163 @@
+"""Run every benchmark: `nox -s benchmarks`, or `python -m benchmarks [runs]`.
+
+Works in a copy of this repository under a temporary folder; the user's download cache is used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.pair import Command, line, once, pairs
+
+ROOT = Path(__file__).parents[1]
+INVOKE = [sys.executable, "-m", "invoke", "--write-pyc"]
+
+
+def prepare(place: Path) -> Path:
+    """Return a committed copy of what the flow needs, built, scanned, signed and deployed once."""
+    copy = place / "repository"
+    skip = shutil.ignore_patterns("__pycache__", ".*")
+    copy.mkdir()
+    for name in ("app", "stacks", "advisories", "policies"):
+        shutil.copytree(ROOT / name, copy / name, ignore=skip)
+    for name in ("tasks.py", ".gitignore", "lockgate.yaml"):
+        shutil.copy(ROOT / name, copy / name)
+    settings = (copy / "lockgate.yaml").read_text()
+    (copy / "lockgate.yaml").write_text(settings + ANY_PORT)
+    identity = ["-c", "user.name=Bench", "-c", "user.email=bench@example.org"]
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "start"]):
+        subprocess.run(["git", *identity, *words], cwd=copy, check=True, timeout=60)
+    once(Command("first run", [*INVOKE, "build", "scan", "sign", "deploy"], copy))
+    return copy
+
+
+ANY_PORT = """
+environments:
+  dev:
+    severity: MEDIUM
+    blocks: false
+    embedded_advisories: true
+    database_max_age_days: 365
+    development_key: true
+    dirty: true
+    unsandboxed_scanner: true
+    port: 0
+"""
+
+
+def start_up(copy: Path, runs: int) -> None:
+    """All-cached runs against a bare `invoke --version`."""
+    bare = Command("invoke --version", [sys.executable, "-m", "invoke", "--version"], copy)
+    for words, goal in (
+        (["build", "scan", "sign"], "< 2"),
+        (["build", "scan", "sign", "deploy"], "< 3"),
+        (["--list"], "< 1.5"),
+    ):
+        name = "inv " + " ".join(words) + (" (all cached)" if len(words) > 1 else "")
+        figure = pairs(Command(name, [*INVOKE, *words], copy), bare, runs)
+        print(line(name, figure, f"goal {goal}"), flush=True)
+
+
+def app_change(copy: Path, runs: int) -> None:
+    """An app-only change: our whole build against buildah's and docker's of the same image."""
+    page = copy / "app" / "todo" / "views.py"
+
+    def touch() -> None:
+        page.write_text(page.read_text() + f"# {time.monotonic_ns()}\n")
+
+    ours = Command("inv build", [*INVOKE, "build"], copy, touch)
+    peers = [peer for peer in (buildah(copy, touch), docker(copy, touch)) if peer is not None]
+    for peer in peers:
+        figure = pairs(ours, peer, runs)
+        print(line(f"app-only change: inv build vs {peer.name}", figure, "goal < 1, ours < 0.5 s"))
+    if not peers:
+        once(ours)
+        times = sorted(once(ours) for _ in range(runs))
+        print(
+            f"app-only change: inv build {times[len(times) // 2]:.3f} s; no buildah or docker here"
+        )
+
+
+_FILE = """\
+FROM {base}
+COPY app /app
+USER 65532:65532
+WORKDIR /app
+ENTRYPOINT ["python3", "-m", "gunicorn", "--config", "gunicorn_conf.py"]
+"""
+
+
+def buildah(copy: Path, touch: object) -> Command | None:
+    """Build the same app layer on the image below it with buildah, when it is installed."""
+    if shutil.which("buildah") is None or shutil.which("skopeo") is None:
+        return None
+    store = copy / ".lockgate" / "store"
+    storage = ["--root", str(copy / ".peer/root"), "--runroot", str(copy / ".peer/run")]
+    storage += ["--storage-driver", "vfs"]
+    base = "localhost/base:latest"
+    place = f"containers-storage:[vfs@{copy}/.peer/root+{copy}/.peer/run]{base}"
+    subprocess.run(
+        ["skopeo", "copy", "--quiet", f"oci:{store}:app-linux-amd64", place],
+        check=True,
+        timeout=120,
+    )
+    (copy / ".peer" / "Containerfile").write_text(_FILE.format(base=base))
+    argv = ["buildah", *storage, "build", "--isolation", "chroot", "--pull-never", "--layers"]
+    argv += ["--file", str(copy / ".peer" / "Containerfile"), "--tag", "app:new", str(copy)]
+    return Command("buildah", argv, copy, touch)  # type: ignore[arg-type]
+
+
+def docker(copy: Path, touch: object) -> Command | None:
+    """The same with docker, when an engine answers and skopeo can fill it."""
+    if shutil.which("docker") is None or shutil.which("skopeo") is None:
+        return None
+    if subprocess.run(["docker", "info"], capture_output=True, timeout=10, check=False).returncode:
+        return None
+    store = copy / ".lockgate" / "store"
+    target = "docker-daemon:lockgate-bench-base:latest"
+    subprocess.run(
+        ["skopeo", "copy", f"oci:{store}:app-linux-amd64", target], check=True, timeout=120
+    )
+    (copy / ".peer").mkdir(exist_ok=True)
+    (copy / ".peer" / "Dockerfile").write_text(_FILE.format(base="lockgate-bench-base:latest"))
+    argv = ["docker", "build", "--quiet", "--file", str(copy / ".peer" / "Dockerfile"), str(copy)]
+    return Command("docker build", argv, copy, touch)  # type: ignore[arg-type]
+
+
+def base_layer(copy: Path, runs: int) -> None:
+    """The base of both platforms from cached packages, with nothing in the store."""
+
+    def empty() -> None:
+        shutil.rmtree(copy / ".lockgate", ignore_errors=True)
+
+    times = sorted(once(Command("build", [*INVOKE, "build"], copy, empty)) for _ in range(runs))
+    middle = times[len(times) // 2]
+    print(
+        f"whole build of both platforms, packages cached    {middle:7.3f} s  goal < 5 s (base alone)"
+    )
+
+
+def main() -> None:
+    """Print every figure."""
+    runs = int(sys.argv[1]) if sys.argv[1:] else 9
+    print(
+        f"python {sys.version.split()[0]}, {os.cpu_count()} processors, {runs} runs a pair, medians"
+    )
+    with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as name:
+        copy = prepare(Path(name))
+        try:
+            start_up(copy, runs)
+        finally:
+            subprocess.run([*INVOKE, "deploy.stop"], cwd=copy, timeout=60, check=False)
+        app_change(copy, runs)
+        base_layer(copy, min(runs, 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -30,11 +30,11 @@ components:
     entrypoint: [python3, -m, wsgiref.simple_server]
 """
 
-WSGI = '''\
+WSGI = """\
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"hello"]
-'''
+"""
 
 
 @pytest.fixture(scope="module")

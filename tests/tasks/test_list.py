@@ -1,7 +1,131 @@
-def test_y(built_mini, mini=None):
-    f=open("/tmp/flowlab/o.txt","w")
-    for a in (["--list"],["flow"],["build","scan","sign"],["verify"],["scan","-e","prod"],["sign","-e","prod"],["verify","-e","prod","web"], ["build","--json"],["scan","--json", "-e", "staging"],["scan","-c","wbe"],
-      ["build","--stak"],["buld"],["verify","wbe"],["build","-e","prd"],["scan","-e","prd"],["sign","-e","prd"],["deploy","-e","prd"],["deploy","-e","prd", "--plan"],["deploy.rollback","-e","prd"],["deploy.rollback"],["deploy.logs"],["deploy.logs","-c","web"],["deploy.status"],["deploy.stop"],
-      ["verify","-e","prd"],["build.lock","-s","min"],["build.lock","-s","mini"],["build.compare","-c","web"],["check","-c","wbe"],["doctor"],["sign","--plan"],["deploy","--plan"],["scan","--plan"],["build","--why","--plan"],["test","--only","x"],["scan.database"],["scan.database","--json"]):
-        r=built_mini.inv(*a)
-        print("$",*a, r.code, file=f); print(r.out,file=f); print(r.err,file=f)
+"""What the command line offers: names, help, examples that parse, flags that mean one thing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from invoke.program import Program
+
+from lockgate.tasks import namespace
+from lockgate.tasks.command import HELP
+from lockgate.tasks.flow import STAGES
+
+if TYPE_CHECKING:
+    from invoke.tasks import Task
+
+    from tests.tasks.conftest import Mini
+
+EVERYDAY = ("check", "build", "scan", "sign", "verify", "deploy", "test", "doctor", "flow")
+"""They stand alone."""
+
+OTHERS = (
+    "build.lock", "build.compare", "scan.database", "deploy.status", "deploy.logs", "deploy.stop",
+    "deploy.rollback",
+)  # fmt: skip
+
+SHORT = {"env": "e", "component": "c", "plan": "p", "why": "w", "json": "j"}
+"""The flags that are the same everywhere, with their short forms."""
+
+
+def every() -> dict[str, Task[Any]]:
+    """Return every task by the name that a person types."""
+    found = namespace()
+    return {name: found[name] for name in (*EVERYDAY, *OTHERS)}
+
+
+TASKS = every()
+
+ARGUMENTS = {
+    name: {one.names[0]: one for one in task.get_arguments()} for name, task in TASKS.items()
+}
+"""Every task's arguments by their long name. Asked for while tests are collected: Invoke gives a task's help
+texts away the first time that it is asked, and never again in the same process."""
+
+
+def test_list_shows_every_task(mini: Mini) -> None:
+    """`inv --list` names the everyday tasks alone and the others below their floor."""
+    answer = mini.inv("--list")
+
+    assert answer.code == 0
+    listed = re.findall(r"^  (\S+)(?: \((\S+)\))?  ", answer.out, re.MULTILINE)
+    assert {alias or name for name, alias in listed} == {*EVERYDAY, *OTHERS}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_help_has_an_example_that_parses(name: str, mini: Mini) -> None:
+    """`inv --help TASK` shows an example, and the example is a command of that task that can be typed."""
+    shown = mini.inv("--help", name)
+    found = re.search(r"Example: (inv .*?)\.?$", TASKS[name].__doc__ or "", re.MULTILINE)
+
+    assert found
+    assert shown.code == 0
+    assert found[0] in " ".join(shown.out.split())
+    program = Program(namespace=namespace(), binary_names=["inv"])
+    program.create_config()
+    program.parse_core(shlex.split(found[1]))
+    program.parse_collection()
+    program.parse_tasks()
+    (called,) = program.tasks
+    assert TASKS[name] == namespace()[called.name]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_flag_has_help(name: str) -> None:
+    """No flag is listed without a word on what it does."""
+    silent = [long for long, one in ARGUMENTS[name].items() if not one.help]
+
+    assert not silent
+
+
+@pytest.mark.parametrize("flag", SHORT)
+def test_a_shared_flag_is_the_same_everywhere(flag: str) -> None:
+    """`--env`, `--component`, `--plan`, `--why`, `--json`: one meaning, one type, no other short form."""
+    found = {name: listed[flag] for name, listed in ARGUMENTS.items() if flag in listed}
+
+    assert found
+    for name, one in found.items():
+        own = OWN_HELP.get((name, flag), HELP[flag])
+        assert one.help == own, name
+        assert set(one.names) <= {flag, SHORT[flag]}, name
+        assert one.kind is (str if flag in ("env", "component") else bool), name
+
+
+OWN_HELP = {
+    ("check", "why"): "say why each gate exists",
+    ("doctor", "json"): "print the list as JSON, on stdout",
+}
+"""Where the shared words would not be true."""
+
+
+def test_a_short_flag_means_one_thing() -> None:
+    """`-p` is not `--plan` here and `--pull` there."""
+    meanings: dict[str, set[str]] = {}
+    for listed in ARGUMENTS.values():
+        for long, one in listed.items():
+            for short in one.names[1:]:
+                meanings.setdefault(short, set()).add(long)
+
+    assert {short: longs for short, longs in meanings.items() if len(longs) > 1} == {}
+
+
+def test_flow_names_the_stages_in_order(mini: Mini) -> None:
+    """`inv flow` lists the stages of each component in the order in which they run, each a real task."""
+    answer = mini.inv("flow")
+
+    assert answer.code == 0
+    rows = [line.split()[:4] for line in answer.out.splitlines()]
+    names = ["check", "build", "scan", "sign", "verify", "deploy"]
+    assert [one.name for one in STAGES] == names
+    assert rows == [[part, "inv", name, "-"] for part in ("web", "worker") for name in names]
+    assert set(names) <= set(TASKS)
+
+
+def test_flow_says_what_is_done(built_mini: Mini) -> None:
+    """After `inv build scan sign` these three are done and the others are not."""
+    answer = built_mini.inv("flow")
+
+    done = [line.split()[2] for line in answer.out.splitlines() if line.split()[3] == "done"]
+    assert done == ["build", "scan", "sign"] * 2

@@ -53,12 +53,18 @@ class Mirror:
     def __enter__(self) -> Self:
         import httpx2
 
-        self._client = httpx2.Client(
-            transport=self._transport,
-            timeout=httpx2.Timeout(_READ, connect=_CONNECT),
-            follow_redirects=True,
-            headers={"Accept-Encoding": "identity", "User-Agent": "lockgate"},
-        )
+        try:
+            self._client = httpx2.Client(
+                transport=self._transport,
+                timeout=httpx2.Timeout(_READ, connect=_CONNECT),
+                follow_redirects=True,
+                headers={"Accept-Encoding": "identity", "User-Agent": "lockgate"},
+            )
+        except (OSError, ValueError, httpx2.InvalidURL) as error:
+            raise MirrorError(
+                f"no connection can be prepared: {error}",
+                hint="check SSL_CERT_FILE, SSL_CERT_DIR and the proxy variables",
+            ) from None
         return self
 
     def __exit__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lockgate import __version__
 from lockgate.base.canonical import Record, encode
 from lockgate.build.layer import zlib_is_reference
-from lockgate.build.model import Source  # noqa: TC001 - msgspec reads the annotation
+from lockgate.build.model import Source
 from lockgate.oci.digest import Digest
 
 

@@ -122,17 +122,17 @@ def _holds(marker: Marker, python: str, platform: str) -> bool:
     from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 
     answers = set()
-    # Only the first two numbers of the image's Python are known: the third must not matter.
-    for full in (f"{python}.0", f"{python}.999"):
+    # Of the image's Python two numbers are known, of the kernel nothing: the rest must not matter.
+    for full, kernel in ((f"{python}.0", ""), (f"{python}.999", "999")):
         target = {
             "implementation_name": "cpython",
             "implementation_version": full,
             "os_name": "posix",
             "platform_machine": machine(platform),
             "platform_python_implementation": "CPython",
-            "platform_release": "",
+            "platform_release": kernel,
             "platform_system": "Linux",
-            "platform_version": "",
+            "platform_version": kernel,
             "python_full_version": full,
             "python_version": python,
             "sys_platform": "linux",

@@ -147,7 +147,10 @@ def utc(seconds: int) -> str:
 
 
 def _seconds(text: str) -> int:
-    return int(dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC).timestamp())
+    found = int(dt.datetime.fromisoformat(text).timestamp())
+    if utc(found) != text:
+        raise ValueError(f"{text!r} is not in the form of the lock")
+    return found
 
 
 def dump(lock: StackLock) -> bytes:

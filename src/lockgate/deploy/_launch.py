@@ -113,11 +113,11 @@ def _close_in(order: Order, own_user: bool) -> None:
     """Give up everything of the machine but its network; in the order in which each step is still allowed."""
     os.setsid()
     os.umask(0)
+    socket.sethostname(order["name"])
+    rootfs.assemble(order["root"])
     stdin = os.open("/dev/null", os.O_RDONLY)
     os.dup2(stdin, 0)
     os.close(stdin)
-    socket.sethostname(order["name"])
-    rootfs.assemble(order["root"])
     for limit, most in _LIMITS.items():
         hard = resource.getrlimit(limit)[1]
         new = most if hard == resource.RLIM_INFINITY else min(hard, most)

@@ -123,9 +123,9 @@ def _end_all(code: int) -> int:
 
 
 def _tell(status: int, code: int) -> None:
-    line = f"ended {code}\n".encode()
-    for where, text in ((2, b"the service " + line), (status, line)):
+    texts = {2: f"the service ended with exit code {code}\n", status: f"ended {code}\n"}
+    for where, text in texts.items():
         try:
-            os.write(where, text)
+            os.write(where, text.encode())
         except OSError:
             continue  # the disk is full, or nobody asks any more

@@ -96,7 +96,7 @@ def parse(
     Raises:
         UsageError: anything is not as described at the top of this module.
     """
-    content = _read(data, what)
+    content = strict_yaml.load(data, what=what)
     if not isinstance(content, dict) or not isinstance(content.get("waivers"), list):
         raise UsageError(
             f"{what} must be a mapping with the list `waivers`", hint="no waivers: `waivers: []`"
@@ -114,19 +114,6 @@ def parse(
         _check_components(waiver, components, what)
         found[waiver.id] = waiver
     return tuple(found.values())
-
-
-def _read(data: bytes, what: str) -> Any:
-    try:
-        return strict_yaml.load(data, what=what)
-    except UsageError as error:
-        raise UsageError(error.message, hint=error.hint or _FORM) from None
-    except (ValueError, TypeError) as error:
-        # YAML makes dates of unquoted text while it reads, and 2026-02-30 is none.
-        raise UsageError(
-            f"{what} holds a value that is not readable: {error}",
-            hint="`until` is a day of the calendar: `until: 2026-12-31`",
-        ) from None
 
 
 def _name(entry: Any, number: int) -> str:

@@ -15,7 +15,6 @@ import datetime as dt
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from lockgate import __version__
 from lockgate.base.canonical import encode, loads
@@ -210,7 +209,7 @@ def summary(decision: Decision, *, evidence: Mapping[str, bytes], development: b
 
 def resource_uri(component: str, subject: str) -> str:
     """Return the package URL of an image (purl specification, type `oci`)."""
-    return f"pkg:oci/{component.rpartition('/')[2]}@{quote(subject, safe='')}"
+    return f"pkg:oci/{component.rpartition('/')[2]}@{subject.replace(':', '%3A')}"
 
 
 def timestamp(seconds: int) -> str:

@@ -18,8 +18,8 @@ from lockgate.oci.manifest import (
     INDEX,
     MANIFEST,
     Descriptor,
-    Index,
     Manifest,
+    is_index,
     manifest_bytes,
 )
 from lockgate.sign.bundle import MEDIA_TYPE
@@ -109,9 +109,4 @@ def _read(layout: Layout, descriptor: Descriptor) -> bytes:
 
 def _describe(layout: Layout, digest: str) -> Descriptor:
     data = layout.read(digest)
-    try:
-        Index.parse(data)
-    except UsageError:
-        Manifest.parse(data)
-        return Descriptor.of(MANIFEST, data)
-    return Descriptor.of(INDEX, data)
+    return Descriptor.of(INDEX if is_index(data) else MANIFEST, data)

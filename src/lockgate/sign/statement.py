@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,9 @@ TYPE = "https://in-toto.io/Statement/v1"
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 """Media type of a statement's bytes."""
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_HINT = "sign again: `inv sign`"
 
 
 class Subject(Foreign, frozen=True):
@@ -47,8 +51,10 @@ def build(*, name: str, digest: str, predicate_type: str, predicate: bytes) -> b
     Raises:
         UsageError: the predicate is not a JSON object in UTF-8, or has a key twice.
     """
-    if not isinstance(_strict(predicate, f"predicate {predicate_type}"), dict):
-        raise UsageError(f"predicate {predicate_type} is not a JSON object")
+    if not isinstance(loads(predicate, what=f"predicate {predicate_type}"), dict):
+        raise UsageError(
+            f"predicate {predicate_type} is not a JSON object", hint="run the stage before again"
+        )
     subject = [{"digest": {"sha256": Digest(digest).hex}, "name": name}]
     return b'{"_type":%b,"predicate":%b,"predicateType":%b,"subject":%b}' % (
         encode(TYPE),
@@ -64,12 +70,13 @@ def parse(data: bytes) -> Statement:
     Raises:
         UsageError: not a statement of version 1, or a key stands twice anywhere in it.
     """
-    _strict(data, "statement")
     found = decode(data, Statement, what="statement")
     if found.type_ != TYPE:
-        raise UsageError(f"a statement of type {found.type_!r} is not read, only {TYPE}")
+        raise UsageError(
+            f"a statement of type {found.type_!r} is not read, only {TYPE}", hint=_HINT
+        )
     if not found.subject:
-        raise UsageError("a statement has no subject")
+        raise UsageError("a statement has no subject", hint=_HINT)
     return found
 
 
@@ -82,16 +89,10 @@ def check_subject(statement: Statement, digest: str) -> None:
     wanted = Digest(digest)
     found = [one.digest.get("sha256", "") for one in statement.subject]
     if wanted.hex not in found:
-        other = f"sha256:{found[0][:8]}…" if found[0] else "without a sha256 digest"
+        other = (
+            Digest(f"sha256:{found[0]}").short if _HEX.fullmatch(found[0]) else "no sha256 digest"
+        )
         raise SubjectMismatch(
             f"subject is {other}, this image is {wanted.short}",
             hint="sign this image: `inv scan sign`",
         )
-
-
-def _strict(data: bytes, what: str) -> Any:
-    # JSON text is UTF-8 without a byte order mark (RFC 8259, section 8.1). Python would read UTF-16 too,
-    # and two readers that guess differently would see two statements.
-    if data.startswith(b"\xef\xbb\xbf") or b"\0" in data:
-        raise UsageError(f"{what} is not UTF-8 JSON")
-    return loads(data, what=what)

@@ -29,6 +29,7 @@ def deploy(
     from lockgate.tasks.session import open_session
 
     session = open_session()
+    session.settings.target(env)
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
         if plan:

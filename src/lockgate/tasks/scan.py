@@ -98,18 +98,16 @@ def _show(session: Session, verdict: Verdict) -> None:
     also = f"   ({verdict.elsewhere})" if verdict.elsewhere else ""
     session.console.say("gate", render.headline(decision) + also, tone=tone)
     session.console.block(list(render.table(decision, requirements=requirements)))
-    place = session.root / "out" / decision.component / f"findings-{decision.environment}.sarif"
-    kept = session.record_path(decision.component, f"decision-{decision.environment}")
-    if not place.exists() or not kept.exists() or kept.stat().st_mtime > place.stat().st_mtime:
-        scanning.publish(session, decision)
+    scanning.publish(session, decision)
 
 
 @task(
     name="database",
-    help={"pull": "download Trivy's database, or the mirror that the settings name"},
+    auto_shortflags=False,  # `-p` is `--plan` everywhere
+    help=helps("json", pull="download Trivy's database, or the mirror that the settings name"),
 )
 @reported
-def database(context: Context, pull: bool = False) -> None:
+def database(context: Context, pull: bool = False, json: bool = False) -> None:
     """Say which advisories a scan looks up, and how old they are. Example: inv scan.database --pull."""
     import os
 
@@ -130,7 +128,8 @@ def database(context: Context, pull: bool = False) -> None:
     session.console.block(
         [f"{one.name}: {one.licence}, of {one.date}" for one in chosen.record.sources]
     )
-    session.emit(chosen.record)
+    if json:
+        session.emit(chosen.record)
 
 
 def collection() -> Collection:

@@ -16,6 +16,7 @@ from lockgate.gate.threshold import from_environment
 from lockgate.oci.digest import Digest
 from lockgate.scan import database, trivy_install
 from lockgate.scan.model import Report
+from lockgate.tasks.console import quantity
 from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _elsewhere(
         )
         reasons += decision.refusals
         if decision.blocks and decision.violations:
-            reasons.append(f"{len(decision.violations)} findings")
+            reasons.append(quantity(len(decision.violations), "finding"))
     except LockgateError as error:
         reasons.append(error.message)
     if not environment.key and not environment.development_key:
@@ -224,9 +225,16 @@ def _elsewhere(
 
 
 def publish(session: Session, decision: Decision) -> None:
-    """Write what other tools read: the decision as JSON and SARIF, under `out/`."""
+    """Write what other tools read, the decision as JSON and SARIF, under `out/`, unless it is there."""
+    folder = session.root / "out" / decision.component
+    written, findings = (
+        folder / f"decision-{decision.environment}.json",
+        folder / f"findings-{decision.environment}.sarif",
+    )
+    data = encode(decision) + b"\n"
+    if findings.exists() and written.exists() and written.read_bytes() == data:
+        return
     from lockgate.gate.sarif import sarif
 
-    folder = session.root / "out" / decision.component
-    atomic_write(folder / f"decision-{decision.environment}.json", encode(decision) + b"\n")
-    atomic_write(folder / f"findings-{decision.environment}.sarif", sarif(decision))
+    atomic_write(findings, sarif(decision))
+    atomic_write(written, data)  # last: it says that both are of this decision

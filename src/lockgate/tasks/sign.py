@@ -30,6 +30,7 @@ def sign(
     from lockgate.tasks.session import open_session
 
     session = open_session()
+    session.settings.target(env)
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
         if plan:
@@ -92,6 +93,7 @@ def verify(
     from lockgate.tasks.session import open_session
 
     session = open_session()
+    session.settings.target(env)
     for one in [reference] if reference else session.components(component):
         digest = signing.resolve(session, one)
         session.console.say("verify", f"{one}  {Digest(digest).short}")

@@ -71,17 +71,19 @@ def trusted_keys(session: Session, environment: Environment) -> tuple[PublicKey,
 
 
 def sbom(session: Session, image: Image) -> bytes:
-    """Return the CycloneDX document of an image, made once."""
+    """Return the CycloneDX document of an image, made once; a copy lies in `out/` for other tools."""
     kept = session.folder / "records" / "sbom" / f"{Digest(image.subject).hex}.json"
     try:
-        return kept.read_bytes()
+        made = kept.read_bytes()
     except FileNotFoundError:
         from lockgate.scan.sbom import cyclonedx
 
         made = cyclonedx(image)
         atomic_write(kept, made)
-        atomic_write(session.root / "out" / image.component / "sbom.cdx.json", made)
-        return made
+    copy = session.root / "out" / image.component / "sbom.cdx.json"
+    if not copy.exists() or copy.read_bytes() != made:
+        atomic_write(copy, made)
+    return made
 
 
 def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
@@ -106,7 +108,7 @@ def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
         "KEY": holder.fingerprint,
         "DEVELOPMENT": str(environment.development_key),
     }
-    console = session.console
+    console, document = session.console, sbom(session, image)
     with exclusive(
         session.lock(f"sign-{component}"),
         waiting=lambda: console.say("sign", "another run signs this component; waiting for it"),
@@ -120,7 +122,7 @@ def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
             image=image,
             report=report,
             raw_reports=raw,
-            sbom=sbom(session, image),
+            sbom=document,
             signer=holder,
             layout=session.layout,
             development_key_allowed=environment.development_key,

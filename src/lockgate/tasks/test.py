@@ -24,10 +24,11 @@ LIMIT = 3600
 
 
 @task(
+    auto_shortflags=False,  # `-p` is `--plan` everywhere
     help={
         "only": "comma-separated sessions, for example `--only unit,types`",
         "python": "Python version to test with, for example `--python 3.13`",
-    }
+    },
 )
 @reported
 def test(context: Context, only: str = "", python: str = "") -> None:

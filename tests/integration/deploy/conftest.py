@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
+import py_compile
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -24,7 +27,6 @@ from lockgate.oci.manifest import (
     CONFIG,
     INDEX,
     MANIFEST,
-    Descriptor,
     Index,
     Manifest,
     index_bytes,
@@ -45,40 +47,56 @@ class Passed(NamedTuple):
     subject: str
 
 
-def python_entries() -> Iterator[Entry]:
+def python_entries(scratch: Path) -> Iterator[Entry]:
     """Yield this machine's Python with the modules that the service needs, in a fixed place."""
     program = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
     listing = (
         f"import sys, {MODULES}\n"
         "print('\\n'.join(getattr(m, '__file__', None) or '' for m in list(sys.modules.values())))"
     )
-    ran = subprocess.run(
-        [program, "-I", "-S", "-c", listing], capture_output=True, text=True, check=True, timeout=30
-    )
-    files = [Path(line) for line in ran.stdout.split("\n") if line]
+    files = [Path(line) for line in output(program, "-I", "-S", "-c", listing).split("\n") if line]
     home = Path(json.__file__).parent.parent
-    native = [program, *(file for file in files if file.suffix == ".so")]
-    linked = subprocess.run(
-        ["ldd", *native], capture_output=True, text=True, check=True, timeout=30
-    ).stdout
-    libraries = dict(re.findall(r"^\s*(\S+) => (/\S+) \(", linked, re.MULTILINE))
-    loaders = set(re.findall(r"^\s*(/\S+) \(", linked, re.MULTILINE))
-    found = {"usr/bin/python3": (program, 0o755)}
-    for name, path in libraries.items():
-        found[f"usr/lib/host/{name}"] = (Path(path), 0o644)
-    for loader in loaders:
-        found[loader.lstrip("/")] = (Path(loader), 0o755)
+    extensions = [file for file in files if file.suffix == ".so"]
+    linked = output("ldd", program, *extensions)
+    found = {"usr/bin/python3": stripped(program, scratch)}
+    for name, path in re.findall(r"^\s*(\S+) => (/\S+) \(", linked, re.MULTILINE):
+        found[f"usr/lib/host/{name}"] = stripped(Path(path), scratch)
+    for loader in re.findall(r"^\s*(/\S+) \(", linked, re.MULTILINE):
+        found[loader.lstrip("/")] = Path(loader)
     place = f"usr/lib/python3.{sys.version_info.minor}"
     for file in files:
         if file.is_relative_to(home):
             name = f"{place}/{file.relative_to(home)}"
-            # Compiled modules alone start faster, and need no time that matches a source.
-            compiled = Path(importlib.util.cache_from_source(file)) if file.suffix == ".py" else file
-            if not compiled.exists():
-                compiled = Path(py_compile.compile(str(file), str(folder / file.name), doraise=True))
-            found[name + "c" if file.suffix == ".py" else name] = (compiled, 0o644)
-    for name, (path, mode) in sorted(found.items()):
-        yield Entry(name, "file", mode, path.read_bytes())
+            if file.suffix == ".py":
+                found[f"{name}c"] = compiled(file, scratch)
+            else:
+                found[name] = file
+    for name, path in sorted(found.items()):
+        yield Entry(name, "file", 0o755, path.read_bytes())
+
+
+def output(*argv: str | Path) -> str:
+    """Return what a program prints."""
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30)
+    return ran.stdout
+
+
+def stripped(program: Path, scratch: Path) -> Path:
+    """Return a program without its symbols, where the machine has the tool for it: it is far smaller."""
+    if shutil.which("strip") is None:
+        return program
+    small = scratch / program.name
+    output("strip", "--strip-unneeded", "-o", small, program)
+    return small
+
+
+def compiled(source: Path, scratch: Path) -> Path:
+    """Return the compiled form of a module, which alone starts faster than its source."""
+    cached = Path(importlib.util.cache_from_source(source))
+    if cached.exists():
+        return cached
+    made = scratch / f"{len(list(scratch.iterdir()))}.pyc"
+    return Path(py_compile.compile(str(source), str(made), doraise=True) or made)
 
 
 class Images:
@@ -99,12 +117,20 @@ class Images:
                     found += self.token.encode() in (folder / "cmdline").read_bytes().split(b"\0")
         return found
 
-    def make(self, version: str, *, config: dict[str, Any] | None = None, **settings: Any) -> Passed:
+    def make(
+        self,
+        version: str,
+        *,
+        config: dict[str, Any] | None = None,
+        links: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Passed:
         """Store an image index and return its verification.
 
         Args:
             version: what the service calls itself.
             config: overrides of the image's `config`.
+            links: symbolic links in the root, and where they point.
             settings: what the service does; `service.py` knows the words.
         """
         told = json.dumps({"version": version, **settings}).encode()
@@ -114,6 +140,7 @@ class Images:
             [
                 Entry("srv/service.py", "file", 0o644, code),
                 Entry("srv/settings.json", "file", 0o644, told),
+                *(Entry(name, "symlink", 0o777, link=to) for name, to in (links or {}).items()),
             ],
         )
         architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
@@ -149,7 +176,8 @@ class Images:
 def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     """A store with the Python layer, and a maker of images on it."""
     layout = Layout.create(tmp_path_factory.mktemp("store"))
-    return Images(layout, write_layer(layout, python_entries()))
+    scratch = tmp_path_factory.mktemp("scratch")
+    return Images(layout, write_layer(layout, python_entries(scratch)))
 
 
 @pytest.fixture

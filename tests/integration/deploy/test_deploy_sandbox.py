@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.integration.deploy.conftest import Images, Put
+
     from lockgate.deploy.model import Service
     from lockgate.deploy.world import World
-    from tests.integration.deploy.conftest import Images, Put
 
 pytestmark = pytest.mark.skipif(
     not sandbox.available(), reason="this kernel gives this user no namespaces"
@@ -83,7 +84,13 @@ def test_what_the_service_may_and_may_not(
     assert {name: tried.pop(name) for name in allowed} == dict.fromkeys(allowed)
     # Process 1 of a namespace is immune to its own: the call succeeds and does nothing.
     assert tried.pop("kill init") is None
-    assert set(tried.values()) <= {errno.EROFS, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOENT}
+    assert set(tried.values()) <= {
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.ENOENT,
+    }
     assert {tried["write /"], tried["write /dev"]} == {errno.EROFS}
 
 
@@ -93,7 +100,7 @@ def test_what_the_service_writes_is_gone_with_it(
     """Neither the image's folder nor the machine keeps anything."""
     done = put(images.make("1"))
     ask(done.url + "/attempts")
-    assert not [path for path in world.run.rglob("new")]
+    assert not list(world.run.rglob("new"))
     assert put(images.make("2")).digest != done.digest
 
 
@@ -112,9 +119,7 @@ def test_descendants_end_with_the_service(
     assert images.processes() == 2
 
 
-def test_output_goes_to_the_log(
-    put: Put, images: Images, world: World, service: Service
-) -> None:
+def test_output_goes_to_the_log(put: Put, images: Images, world: World, service: Service) -> None:
     """Standard output and error of the service are what `logs` shows."""
     put(images.make("1"))
     text = logs(service.component, world)
@@ -157,9 +162,7 @@ def test_a_sandbox_that_cannot_be_made_is_a_tool_error(
     assert "inv doctor" in caught.value.hint
 
 
-def test_a_mount_point_that_is_a_link_is_refused(
-    put: Put, images: Images
-) -> None:
+def test_a_mount_point_that_is_a_link_is_refused(put: Put, images: Images) -> None:
     """An image cannot place the private file systems elsewhere; the kernel's reason is told."""
     with pytest.raises(ToolError, match="/tmp of the image is not a folder"):
         put(images.make("1", links={"tmp": "/srv"}))

@@ -64,6 +64,20 @@ def test_absent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE"), ("HTTPS_PROXY", "nonsense://x", "proxy")],
+)
+def test_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str
+) -> None:
+    """Certificates or a proxy that cannot be used are an error that names the variables."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(MirrorError, match="no connection can be prepared") as caught, Mirror():
+        pass
+    assert named in caught.value.hint
+
+
+@pytest.mark.parametrize(
     "failure",
     [
         httpx2.Response(503),

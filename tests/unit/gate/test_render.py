@@ -119,6 +119,14 @@ def test_a_secret_shows_its_file(
     assert "revoke" in " ".join(shown)
 
 
+def test_a_misconfiguration_points_at_the_image(
+    judge: Callable[..., Decision], make_finding: Callable[..., Finding]
+) -> None:
+    """A misconfiguration has nothing to update; the image itself is changed."""
+    shown = lines(judge(make_finding(kind="misconfig", id="DS-0002", title="runs as root")))
+    assert "change the image's configuration" in " ".join(shown)
+
+
 def test_a_lapsed_waiver_is_told(
     judge: Callable[..., Decision],
     make_finding: Callable[..., Finding],
@@ -163,6 +171,8 @@ def test_totals_by_severity(
         "critical 0 · high 1 (waived until 2026-12-01, owner platform) · unknown 1"
     )
     assert totals(judge()) == "critical 0 · high 0"
+    both = judge(make_finding(), make_finding(package="other"), waivers=(make_waiver(),))
+    assert totals(both) == "critical 0 · high 2 (2 waived)"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

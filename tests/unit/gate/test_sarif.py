@@ -137,6 +137,30 @@ def test_locations_are_relative_and_escaped(log: dict[str, Any]) -> None:
     assert {one["uriBaseId"] for one in uris.values()} <= set(run["originalUriBaseIds"])
 
 
+def test_a_secret_and_an_unknown_place(
+    now: int,
+    make_report: Callable[..., Report],
+    make_threshold: Callable[..., Threshold],
+    make_finding: Callable[..., Finding],
+) -> None:
+    """A secret's message names its file; a finding without a path is placed at its target."""
+    decision = decide(
+        make_report(
+            make_finding(id="aws-key", kind="secret", title="AWS key", path="app/x.py", fixed=""),
+            make_finding(id="CVE-2026-0009", target="python-pkg"),
+        ),
+        component="app",
+        environment="prod",
+        threshold=make_threshold(),
+        waivers=(),
+        now=now,
+    )
+    secret, other = json.loads(sarif(decision))["runs"][0]["results"]
+    assert secret["message"]["text"] == "AWS key in app/x.py"
+    place = other["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert place["uri"] == "python-pkg"
+
+
 def test_fingerprints_tell_findings_apart(log: dict[str, Any]) -> None:
     """Section 3.27.17: one vulnerability in two packages is two results."""
     (run,) = log["runs"]

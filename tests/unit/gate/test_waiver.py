@@ -217,6 +217,19 @@ def test_an_id_may_not_hide_in_the_name() -> None:
     assert "CVE-2026-9999 is not a field" in error.message
 
 
+def test_waivers_are_all_that_the_file_holds() -> None:
+    """A second list beside `waivers` would be read by nobody."""
+    error = refused(GOOD + "ignored: []\n")
+    assert "'ignored' stands beside" in error.message
+
+
+@pytest.mark.parametrize("entry", ["CVE-2026-1234", "[a]", "null", "7"])
+def test_an_entry_is_a_mapping(entry: str) -> None:
+    """A bare id, as ignore files of other tools have it, permits nothing."""
+    error = refused(f"waivers:\n  - {entry}\n")
+    assert "number 1 is not a mapping" in error.message
+
+
 def test_an_unknown_field_gets_the_nearest_word() -> None:
     """A misspelled field is refused with the right one."""
     error = refused(GOOD.replace("    reason", "    package: [x]\n    reason"))

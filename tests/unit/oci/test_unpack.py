@@ -613,7 +613,7 @@ def test_no_sequence_of_entries_touches_anything_outside(
 
 
 def test_what_tar_reads_is_what_is_unpacked(layout: Layout, tmp_path: Path) -> None:
-    """An oracle: Python's own reader extracts the same tree from the same layer."""
+    """An oracle: Python's own reader finds the same tree in the same layer."""
     layer = write_layer(
         layout,
         [
@@ -624,7 +624,11 @@ def test_what_tar_reads_is_what_is_unpacked(layout: Layout, tmp_path: Path) -> N
         ],
     )
     blob = layout.path(layer.descriptor.digest).read_bytes()
+    told = {}
     with tarfile.open(fileobj=io.BytesIO(blob)) as archive:
-        archive.extractall(tmp_path / "oracle", filter="tar")
+        for entry in archive:
+            content = archive.extractfile(entry) if entry.isfile() or entry.islnk() else None
+            text = "/" if content is None else content.read().decode()
+            told[entry.name] = f"-> {entry.linkname}" if entry.issym() else text
     root = unpack(layout, image(layout, layer), tmp_path / "into").root
-    assert tree(root) == tree(str(tmp_path / "oracle"))
+    assert tree(root) == told

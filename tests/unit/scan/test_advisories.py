@@ -221,6 +221,21 @@ def test_files_of_this_repository_are_canonical() -> None:
         assert found.notes
 
 
+def test_readme_tells_of_every_file() -> None:
+    """The table names each file with its date and how much is in it."""
+    lines = (FOLDER / "README.md").read_text("utf-8").splitlines()
+    for name, data in read(FOLDER).items():
+        found = parse(data, what=name)
+        (line,) = [one for one in lines if one.startswith(f"| `{name}`")]
+        if isinstance(found, DebianAdvisories):
+            size = f"{len(found.packages)} source packages of Debian {found.release}"
+        else:
+            packages = {one.package for one in found.advisories}
+            size = f"{len(found.advisories)} advisories of {len(packages)} distributions"
+        assert size in line
+        assert found.date in line
+
+
 @pytest.mark.parametrize("stack", ["python", "python-old"])
 def test_every_package_of_our_stacks_is_covered(stack: str) -> None:
     """The changelog of every source package in a stack's lock was read."""

@@ -109,6 +109,26 @@ def developer() -> LocalSigner:
 
 
 @pytest.fixture
+def high() -> Finding:
+    """A finding that closes a gate."""
+    return Finding(
+        kind="vuln",
+        id="CVE-2026-1234",
+        severity="HIGH",
+        title="",
+        package="libexpat1",
+        version="1",
+        fixed="2",
+        target="debian",
+        path="",
+        purl="",
+        aliases=(),
+        platforms=("linux/amd64",),
+        layer="",
+    )
+
+
+@pytest.fixture
 def now() -> int:
     """Shortly after the verdict."""
     return NOW + 60

@@ -16,7 +16,6 @@ from lockgate.base.errors import (
     UsageError,
 )
 from lockgate.oci.digest import Digest
-from lockgate.scan.model import Finding
 from lockgate.sign import bundle, dsse, predicate, referrers
 from lockgate.sign.attest import present
 from lockgate.sign.model import Signed
@@ -24,25 +23,11 @@ from lockgate.sign.model import Signed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.sign.keys import LocalSigner
-    from lockgate.sign.public_key import PublicKey
     from tests.unit.sign.conftest import World
 
-HIGH = Finding(
-    kind="vuln",
-    id="CVE-2026-1234",
-    severity="HIGH",
-    title="",
-    package="libexpat1",
-    version="1",
-    fixed="2",
-    target="debian",
-    path="",
-    purl="",
-    aliases=(),
-    platforms=("linux/amd64",),
-    layer="",
-)
+    from lockgate.scan.model import Finding
+    from lockgate.sign.keys import LocalSigner
+    from lockgate.sign.public_key import PublicKey
 
 
 class SealedSigner:
@@ -70,7 +55,9 @@ class SealedSigner:
 def store(world: World) -> dict[str, bytes]:
     """Return every file of the layout."""
     root = world.layout.root
-    return {str(one.relative_to(root)): one.read_bytes() for one in root.rglob("*") if one.is_file()}
+    return {
+        str(one.relative_to(root)): one.read_bytes() for one in root.rglob("*") if one.is_file()
+    }
 
 
 def test_writes_five_statements(world: World, signer: LocalSigner) -> None:
@@ -106,7 +93,7 @@ def test_signing_again_changes_nothing(world: World, signer: LocalSigner) -> Non
 def test_signing_again_needs_no_private_key(world: World, signer: LocalSigner) -> None:
     """What is signed already is recognised by the public half."""
     world.sign(signer)
-    again = world.sign(signer, signer=SealedSigner(signer.public_key()))
+    again = world.sign(SealedSigner(signer.public_key()))
     assert not any(one.new for one in again.statements)
 
 
@@ -144,25 +131,31 @@ def test_a_new_verdict_signs_what_changed(
     ]
 
 
-def test_a_closed_gate_signs_nothing(make_world: Callable[..., World], signer: LocalSigner) -> None:
+def test_a_closed_gate_signs_nothing(
+    make_world: Callable[..., World], signer: LocalSigner, high: Finding
+) -> None:
     """Later evidence needs earlier permission: the error carries the decision, the store stays bare."""
-    world = make_world(findings=(HIGH,))
+    world = make_world(findings=(high,))
     with pytest.raises(GateClosed) as caught:
         world.sign(signer)
     assert caught.value.decision == world.decision
     assert referrers.listed(world.layout, world.image.subject) == ()
 
 
-def test_a_refusal_can_be_attested(make_world: Callable[..., World], signer: LocalSigner) -> None:
+def test_a_refusal_can_be_attested(
+    make_world: Callable[..., World], signer: LocalSigner, high: Finding
+) -> None:
     """On request a closed gate is signed as a failed summary with its scan, and no image signature."""
-    world = make_world(findings=(HIGH,))
+    world = make_world(findings=(high,))
     signed = world.sign(signer, allow_failed_summary=True)
     assert [predicate.NAMES[one.predicate_type] for one in signed.statements] == ["vuln", "summary"]
 
 
-def test_a_reporting_gate_signs(make_world: Callable[..., World], signer: LocalSigner) -> None:
+def test_a_reporting_gate_signs(
+    make_world: Callable[..., World], signer: LocalSigner, high: Finding
+) -> None:
     """Where violations do not block, the image is signed, and the summary says for which environment."""
-    world = make_world(findings=(HIGH,), environment="dev", blocks=False)
+    world = make_world(findings=(high,), environment="dev", blocks=False)
     assert len(world.sign(signer).statements) == 5
 
 
@@ -171,7 +164,11 @@ def test_a_reporting_gate_signs(make_world: Callable[..., World], signer: LocalS
     ["image", "report", "findings", "component", "dirty", "platform built", "platform scanned"],
 )
 def test_records_that_disagree_are_refused(
-    change: str, world: World, signer: LocalSigner, make_world: Callable[..., World]
+    change: str,
+    world: World,
+    signer: LocalSigner,
+    make_world: Callable[..., World],
+    high: Finding,
 ) -> None:
     """Every record must speak of the same image, report and platforms; else nothing is signed."""
     replace = msgspec.structs.replace
@@ -179,12 +176,10 @@ def test_records_that_disagree_are_refused(
     changes: dict[str, dict[str, Any]] = {
         "image": {"image": other.image},
         "report": {"report": other.report},
-        "findings": {"report": replace(world.report, findings=(HIGH,))},
+        "findings": {"report": replace(world.report, findings=(high,))},
         "component": {"image": replace(world.image, component="worker")},
         "dirty": {
-            "image": replace(
-                world.image, source=replace(world.image.source, changes=("app/x.py",))
-            )
+            "image": replace(world.image, source=replace(world.image.source, changes=("app/x.py",)))
         },
         "platform built": {"image": replace(world.image, platforms=world.image.platforms[:1])},
         "platform scanned": _scanned_less(world),
@@ -217,9 +212,7 @@ def test_the_development_key_is_said_inside(world: World, developer: LocalSigner
     assert signed.development
     summary = next(one for one in signed.statements if one.predicate_type == predicate.SUMMARY)
     listed = {one.digest: one for one in referrers.listed(world.layout, world.image.subject)}
-    held = bundle.parse(
-        referrers.load(world.layout, world.image.subject, listed[summary.manifest])
-    )
+    held = bundle.parse(referrers.load(world.layout, world.image.subject, listed[summary.manifest]))
     assert b'"urn:lockgate:development-key":true' in held.payload
 
 
@@ -291,7 +284,7 @@ def test_an_interrupted_run_goes_on(world: World, signer: LocalSigner) -> None:
             return signer.sign(data)
 
     with pytest.raises(KeyboardInterrupt):
-        world.sign(signer, signer=Tired())
+        world.sign(Tired())
     kinds = {
         one.annotations[referrers.PREDICATE_TYPE]
         for one in referrers.listed(world.layout, world.image.subject)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import stat
 import threading
 from typing import TYPE_CHECKING
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from lockgate.sign.keys import LocalSigner, Signer
 
 
-def cheap_pair(password: bytes) -> tuple[bytes, bytes]:
-    """Return a key pair with the cheapest scrypt."""
-    sealed, public = make_pair(b"", development=True)
-    pkcs8 = keybox.unseal(pem.parse(sealed, what="").body, b"", what="")
+@functools.cache
+def cheap_pair(password: bytes, number: int = 0) -> tuple[bytes, bytes]:
+    """Return a key pair with the cheapest scrypt, another one for each number."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pkcs8 = key.private_bytes(form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption())
+    spki = key.public_key().public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
     private = pem.write(keybox.LABEL, keybox.seal(pkcs8, password, keybox.LEGACY))
-    return private, PublicKey(PublicKey.parse(public, name="").spki, "").pem()
+    return private, PublicKey(spki, f"{number}").pem()
 
 
 def plain(key: PrivateKeyTypes) -> bytes:
@@ -194,7 +197,7 @@ def test_a_damaged_key_is_refused(tmp_path: Path) -> None:
 def test_a_foreign_public_file_is_refused(tmp_path: Path) -> None:
     """When the file beside the key is another key's, nothing is signed."""
     (tmp_path / "cosign.key").write_bytes(cheap_pair(b"")[0])
-    (tmp_path / "cosign.pub").write_bytes(cheap_pair(b"")[1])
+    (tmp_path / "cosign.pub").write_bytes(cheap_pair(b"", 1)[1])
     with pytest.raises(KeyRefused, match="not the private half"):
         from_file(tmp_path / "cosign.key", {"COSIGN_PASSWORD": ""}).sign(b"data")
 

@@ -81,6 +81,11 @@ def test_a_changed_raw_report_is_refused(world: World) -> None:
     first = next(iter(world.raw))
     with pytest.raises(DigestMismatch):
         predicate.vuln(world.report, {**world.raw, first: b"{}"}, builder="b")
+    odd = b"[]"
+    first_scan = msgspec.structs.replace(world.report.platforms[0], report=Digest.of(odd))
+    report = msgspec.structs.replace(world.report, platforms=(first_scan,))
+    with pytest.raises(UsageError, match="not a JSON object"):
+        predicate.vuln(report, {Digest.of(odd): odd}, builder="b")
     with pytest.raises(UsageError, match="not there"):
         predicate.vuln(world.report, {}, builder="b")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from lockgate.base.canonical import encode, loads
-from lockgate.base.errors import KeyRefused, SignatureInvalid
+from lockgate.base.canonical import loads
+from lockgate.base.errors import SignatureInvalid
+from lockgate.gate.decide import lapses_at
 from lockgate.gate.decision import Waived, Waiver
+from lockgate.gate.waiver import ends
 from lockgate.oci.digest import Digest
 from lockgate.sign import predicate
 from lockgate.sign.evidence import Evidence, Fault, Findings
@@ -24,17 +27,16 @@ from lockgate.sign.requirement import (
     default_requirement,
 )
 
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.gate.decision import Decision
-    from lockgate.sign.keys import LocalSigner
     from tests.unit.sign.conftest import World
 
-DAY = 86400
+    from lockgate.gate.decision import Decision
+    from lockgate.scan.model import Finding
+    from lockgate.sign.keys import LocalSigner
 
-Prove = "Callable[..., Findings]"
+DAY = 86400
 
 SCAN = Digest.of(b"scan")
 
@@ -96,7 +98,9 @@ def test_a_certain_key_may_be_required(
 
 
 @pytest.mark.parametrize(
-    "requirement", [Signature(), Sbom(), Scanned(), Provenance()], ids=lambda one: type(one).__name__
+    "requirement",
+    [Signature(), Sbom(), Scanned(), Provenance()],
+    ids=lambda one: type(one).__name__,
 )
 def test_without_evidence_nothing_holds(requirement: Any, now: int, world: World) -> None:
     """An image without referrers meets no requirement."""
@@ -207,9 +211,7 @@ def test_provenance_without_its_fields_is_none(
 
 def passed(world: World, **changes: Any) -> Passed:
     """Return what `prod` requires of its summary."""
-    return Passed(
-        environment="prod", threshold=msgspec.structs.replace(world.threshold, **changes)
-    )
+    return Passed(environment="prod", threshold=msgspec.structs.replace(world.threshold, **changes))
 
 
 def test_a_passed_summary_holds(
@@ -225,9 +227,10 @@ def test_a_passed_summary_holds(
     ("changes", "error"),
     [
         ({"refusals": ("uncommitted changes",)}, "AttestationMissing"),
-        ({"violations": (HIGH_,)} if (HIGH_ := None) else {"violations": ()}, ""),
         ({"subject": Digest.of(b"other")}, "SubjectMismatch"),
         ({"environment": "dev"}, "AttestationMissing"),
+        ({"database": None}, "AttestationMissing"),
+        ({"decided": -(10**20)}, "AttestationMissing"),
     ],
 )
 def test_another_verdict_does_not(
@@ -237,5 +240,176 @@ def test_another_verdict_does_not(
     verdict: Callable[..., dict[str, Any]],
     world: World,
 ) -> None:
-    """A closed gate, another image or another environment is refused."""
-    assert passed(world).check(prove(predicate.SUMMARY, verdict(**changes))).error == error
+    """A closed gate, another image or environment, and a decision that is none are refused."""
+    content = verdict()
+    content[predicate.DECISION_FIELD].update(changes)
+    assert passed(world).check(prove(predicate.SUMMARY, content)).error == error
+
+
+def test_a_failed_summary_is_refused(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    high: Finding,
+) -> None:
+    """A refusal that was attested is no permission, and neither field alone makes one."""
+    failed = verdict(violations=(high,))
+    result = passed(world).check(prove(predicate.SUMMARY, failed))
+    assert (result.error, result.detail) == (
+        "AttestationMissing",
+        "the gate of prod is closed to this image",
+    )
+    assert (
+        not passed(world)
+        .check(prove(predicate.SUMMARY, {**failed, "verificationResult": "PASSED"}))
+        .met
+    )
+    assert (
+        not passed(world)
+        .check(prove(predicate.SUMMARY, {**verdict(), "verificationResult": "FAILED"}))
+        .met
+    )
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "verificationResult",
+        "inputAttestations",
+        predicate.DECISION_FIELD,
+        predicate.DEVELOPMENT_FIELD,
+        "policy",
+    ],
+)
+def test_each_field_of_the_summary_is_needed(
+    field: str,
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+) -> None:
+    """A summary that leaves something out does not pass for one that says it."""
+    content = verdict()
+    del content[field]
+    assert passed(world).check(prove(predicate.SUMMARY, content)).error == "AttestationMissing"
+
+
+def test_a_stricter_threshold_makes_a_verdict_stale(
+    prove: Callable[..., Findings], verdict: Callable[..., dict[str, Any]], world: World
+) -> None:
+    """A verdict under another policy than today's has to be given again."""
+    result = passed(world, severity="MEDIUM").check(prove(predicate.SUMMARY, verdict()))
+    assert result.error == "Stale"
+
+
+def test_a_verdict_lapses(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    high: Finding,
+) -> None:
+    """With the database's age, and with the first waiver that it rests on."""
+    over = lapses_at(world.decision)
+    assert passed(world).check(prove(predicate.SUMMARY, verdict(), at=over - 1)).met
+    assert passed(world).check(prove(predicate.SUMMARY, verdict(), at=over)).error == "Stale"
+    waiver = Waiver(id="w", findings=(high.id,), owner="platform", reason="r", until="2026-11-18")
+    waived = verdict(waived=(Waived(finding=high, waiver=waiver),))
+    assert passed(world).check(prove(predicate.SUMMARY, waived)).detail.endswith(", 1 waived")
+    findings = prove(predicate.SUMMARY, waived, at=ends(waiver))
+    assert passed(world).check(findings).error == "Stale"
+
+
+def test_a_verdict_of_the_future_is_stale(
+    prove: Callable[..., Findings], verdict: Callable[..., dict[str, Any]], world: World
+) -> None:
+    """A date ahead of the clock proves nothing."""
+    ahead = verdict(decided=world.decision.decided + DAY)
+    assert passed(world).check(prove(predicate.SUMMARY, ahead)).error == "Stale"
+
+
+@pytest.mark.parametrize("inputs", [[], [{}], [{"digest": {"sha256": "ab" * 32}}]])
+def test_the_scan_of_a_verdict_must_be_attested(
+    inputs: list[Any],
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+) -> None:
+    """A summary that rests on no scan, or on one that is not there, is refused."""
+    content = {**verdict(), "inputAttestations": inputs}
+    assert passed(world).check(prove(predicate.SUMMARY, content)).error == "AttestationMissing"
+
+
+def test_a_hidden_development_key_is_refused(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    developer: LocalSigner,
+) -> None:
+    """The summary says inside that a development key signed; a public key without the mark is a lie."""
+    content = verdict(development=True)
+    assert passed(world).check(prove(predicate.SUMMARY, content)).error == "KeyRefused"
+    honest = prove(predicate.SUMMARY, content, key=developer.public_key())
+    assert passed(world).check(honest).met
+
+
+def test_the_newest_verdict_says_why(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    signer: LocalSigner,
+    high: Finding,
+) -> None:
+    """Of several summaries one that holds is enough; when none does, the newest one's reason is shown."""
+    findings = prove(predicate.SUMMARY, verdict(violations=(high,), decided=1))
+    good = Evidence(
+        predicate_type=predicate.SUMMARY,
+        predicate=verdict(),
+        key=signer.public_key(),
+        digest=Digest.of(b"y"),
+    )
+    both = dataclasses.replace(findings, evidence=(*findings.evidence, good))
+    assert passed(world).check(both).met
+    over = dataclasses.replace(both, now=lapses_at(world.decision))
+    assert passed(world).check(over).error == "Stale"
+
+
+def test_another_environments_summary_is_named(
+    prove: Callable[..., Findings], verdict: Callable[..., dict[str, Any]], world: World
+) -> None:
+    """What was decided for `dev` is no permission for `prod`, and the line says so."""
+    result = passed(world).check(prove(predicate.SUMMARY, verdict(environment="dev")))
+    assert result.detail == "the gate decided for dev, not for prod"
+
+
+def test_all_of_needs_all(prove: Callable[..., Findings], world: World) -> None:
+    """One unmet part refuses the whole, with its reason."""
+    findings = prove(predicate.SBOM, world.sbom)
+    assert AllOf(parts=(Sbom(), Sbom())).check(findings).met
+    result = AllOf(parts=(Sbom(), Signature())).check(findings)
+    assert (result.met, result.name) == (False, "all of: signature")
+
+
+def test_any_of_needs_one(prove: Callable[..., Findings], world: World) -> None:
+    """One met part is enough; when none is met every reason is told."""
+    findings = prove(predicate.SBOM, world.sbom)
+    result = AnyOf(parts=(Signature(), Sbom())).check(findings)
+    assert (result.met, result.name) == (True, "any of: sbom")
+    result = AnyOf(parts=(Signature(), Provenance())).check(findings)
+    assert not result.met
+    assert "signature" in result.detail
+    assert "provenance" in result.detail
+
+
+@pytest.mark.parametrize("empty", [AllOf(parts=()), AnyOf(parts=())])
+def test_the_empty_requirement_never_holds(
+    empty: AllOf | AnyOf, prove: Callable[..., Findings]
+) -> None:
+    """Nothing required is nothing proven, also inside another requirement."""
+    for requirement in (empty, AllOf(parts=(empty,)), AnyOf(parts=(empty,))):
+        result = requirement.check(prove())
+        assert (result.met, result.error) == (False, "AttestationMissing")
+
+
+def test_the_default_asks_for_all_five(world: World) -> None:
+    """What `inv sign` writes is what an environment wants to see."""
+    kinds = [type(one) for one in default_requirement("prod", world.threshold).parts]
+    assert kinds == [Signature, Sbom, Scanned, Provenance, Passed]

@@ -20,7 +20,6 @@ from lockgate.tasks.command import reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
-
     from tests.tasks.conftest import Mini
 
 

@@ -15,7 +15,6 @@ from lockgate.tasks.flow import STAGES
 
 if TYPE_CHECKING:
     from invoke.tasks import Task
-
     from tests.tasks.conftest import Mini
 
 EVERYDAY = ("check", "build", "scan", "sign", "verify", "deploy", "test", "doctor", "flow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,21 @@ def plain_environment(*names: str) -> dict[str, str]:
     """Return the variables of PLAIN_ENVIRONMENT and of `names` that are set."""
     wanted = (*PLAIN_ENVIRONMENT, *names)
     return {name: os.environ[name] for name in wanted if name in os.environ}
+
+
+_OF_INSTALLERS = re.compile(
+    r"PIP_|UV_|SSL_CERT_|REQUESTS_CA_|CURL_CA_|XDG_|(?i:https?_proxy|no_proxy|all_proxy)$"
+)
+
+
+def installer_environment() -> dict[str, str]:
+    """Return the plain environment with what pip and uv are configured by: index, certificates, proxy.
+
+    Credentials may be among it (an index address can hold some), so nothing but an installer gets it.
+    """
+    passed = {name: value for name, value in os.environ.items() if _OF_INSTALLERS.match(name)}
+    # uv brings its own list of certificate authorities; the machine's is the one its owner maintains.
+    return plain_environment() | {"UV_SYSTEM_CERTS": "1"} | passed
 
 
 def find(program: str) -> str:

@@ -128,13 +128,13 @@ def _default_environments() -> dict[str, Environment]:
             severity="MEDIUM",
             blocks=False,
             embedded_advisories=True,
-            database_max_age_days=30,
+            database_max_age_days=365,
             development_key=True,
             dirty=True,
             unsandboxed_scanner=True,
         ),
         "staging": Environment(
-            embedded_advisories=True, development_key=True, database_max_age_days=7
+            embedded_advisories=True, development_key=True, database_max_age_days=30
         ),
         "prod": Environment(),
     }

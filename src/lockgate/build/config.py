@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from lockgate.build.plan import Plan
     from lockgate.oci.manifest import Platform
 
-USER = "65532:65532"
-"""User and group of every image: not root, and no user of a host."""
-
 _OCI = "org.opencontainers.image."
 
 
@@ -28,7 +25,11 @@ def image_config(
         "PYTHONDONTWRITEBYTECODE": "1",
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
     }
-    settings: dict[str, object] = {"User": USER, "Labels": dict(labels), "WorkingDir": "/"}
+    settings: dict[str, object] = {
+        "User": f"{plan.user}:{plan.user}",
+        "Labels": dict(labels),
+        "WorkingDir": "/",
+    }
     steps = ["base: locked Debian packages", "dependencies: locked wheels", "app: sources"]
     is_app = len(diff_ids) > 1
     if is_app:

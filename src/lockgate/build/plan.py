@@ -31,6 +31,8 @@ class Plan(Record, frozen=True):
     entrypoint: tuple[str, ...]
     environment: dict[str, str]
     port: int
+    user: int = 65532
+    """User and group that the image runs as; the stack says it, since `/etc/passwd` is in it."""
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -45,6 +47,7 @@ class Plan(Record, frozen=True):
                 self.entrypoint,
                 self.environment,
                 self.port,
+                self.user,
             ]
         )
         commit = self.source.revision or "none"

@@ -7,7 +7,6 @@ what it is made of, so a changed lock makes another one and an unchanged lock co
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
@@ -27,18 +26,15 @@ from lockgate.base.errors import (
     UsageError,
 )
 from lockgate.base.files import atomic_write, exclusive, storage_error
-from lockgate.base.process import plain_environment, run
+from lockgate.base.process import installer_environment, run
 from lockgate.build.requirements import RELOCK, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 SECONDS = 1200
 """Time limit of one installation."""
 
-_PASSED = re.compile(
-    r"PIP_|UV_|SSL_CERT_|REQUESTS_CA_|CURL_CA_|XDG_|(?i:https?_proxy|no_proxy|all_proxy)$"
-)
 _PRINTS_KEY = (
     "import platform, sys; "
     "print(sys.implementation.cache_tag, platform.python_version(), platform.machine())"
@@ -163,17 +159,11 @@ def find_uv() -> str:
     return shutil.which("uv") or (str(beside) if beside.exists() else "")
 
 
-def _environment() -> Mapping[str, str]:
-    # Which index, which certificates, which proxy: settings of the user that the installer needs.
-    passed = {name: value for name, value in os.environ.items() if _PASSED.match(name)}
-    # Copies and not hard links: a test that writes into the environment must not reach uv's cache.
-    # The machine's certificate authorities, as its owner keeps them, and not the list that uv brings.
-    return plain_environment() | {"UV_LINK_MODE": "copy", "UV_SYSTEM_CERTS": "1"} | passed
-
-
 def _run(argv: Sequence[str], place: Path, *, lock: Path | None = None) -> None:
+    # Copies and not hard links: a test that writes into the environment must not reach uv's cache.
+    environment = {"UV_LINK_MODE": "copy"} | installer_environment()
     try:
-        run(argv, timeout=SECONDS, env=_environment(), cwd=place.parent)
+        run(argv, timeout=SECONDS, env=environment, cwd=place.parent)
     except CommandFailed as error:
         raise explain(error, lock or place) from None
 

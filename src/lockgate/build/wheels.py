@@ -7,7 +7,6 @@ Nothing is compiled and nothing of the host's Python enters the image.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import signal
 import sys
@@ -26,7 +25,7 @@ from lockgate.base.errors import (
     UsageError,
 )
 from lockgate.base.files import atomic_write, storage_error
-from lockgate.base.process import plain_environment, run
+from lockgate.base.process import installer_environment, run
 from lockgate.build.requirements import RELOCK, Locked, applying, locked_hashes, machine, parse
 
 __all__ = ["fetch", "locked_hashes", "platform_tags"]
@@ -34,9 +33,6 @@ __all__ = ["fetch", "locked_hashes", "platform_tags"]
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_PASSED_TO_PIP = re.compile(
-    r"PIP_|SSL_CERT_|REQUESTS_CA_|CURL_CA_|XDG_|(?i:https?_proxy|no_proxy|all_proxy)$"
-)
 _DISTRUST = "do not trust this index until you know why; the lock was made from other bytes"
 
 
@@ -159,8 +155,6 @@ def _line(one: Locked) -> str:
 
 
 def _pip(requirements: Path, python: str, tags: tuple[str, ...], into: Path) -> None:
-    environment = plain_environment()
-    environment.update({k: v for k, v in os.environ.items() if _PASSED_TO_PIP.match(k)})
     # -P: a `secrets.py` in the current folder is not the library's.
     argv = [sys.executable, "-P", "-m", "pip", "--no-input", "--disable-pip-version-check"]
     argv += ["download"]
@@ -170,7 +164,7 @@ def _pip(requirements: Path, python: str, tags: tuple[str, ...], into: Path) -> 
         argv += ["--abi", abi]
     for tag in tags:
         argv += ["--platform", tag]
-    run([*argv, "--requirement", str(requirements)], timeout=1200, env=environment)
+    run([*argv, "--requirement", str(requirements)], timeout=1200, env=installer_environment())
 
 
 def platform_tags(platform: str, glibc: str) -> tuple[str, ...]:

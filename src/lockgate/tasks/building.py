@@ -62,6 +62,7 @@ def make_plan(session: Session, name: str) -> Plan:
         entrypoint=component.entrypoint,
         environment={**locked.lock.stack.environment, **component.environment},
         port=component.port,
+        user=locked.lock.stack.user,
     )
 
 
@@ -216,10 +217,11 @@ class _Fetcher:
 
     @functools.cached_property
     def _mirrors(self) -> Mirrors:
-        return _mirrors(self._session)
+        return mirrors(self._session)
 
 
-def _mirrors(session: Session) -> Mirrors:
+def mirrors(session: Session) -> Mirrors:
+    """Return the package mirrors: those of the settings, else of the machine's apt sources."""
     from pathlib import Path
 
     from lockgate.build.apt_sources import find_mirrors
@@ -249,7 +251,7 @@ def relock(session: Session, name: str) -> None:
     with session.console.bar(f"indexes of {', '.join(wanted.suites)}") as progress:
         made = debian.lock(
             wanted,
-            _mirrors(session),
+            mirrors(session),
             file=data,
             now=int(time.time()),
             progress=progress,

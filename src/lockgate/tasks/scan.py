@@ -132,6 +132,26 @@ def database(context: Context, pull: bool = False, json: bool = False) -> None:
         session.emit(chosen.record)
 
 
+@task(help={"stack": "stack whose packages are read; without it every one under stacks/"})
+@reported
+def refresh(context: Context, stack: str = "") -> None:
+    """Read the locked packages' changelogs into the embedded advisories. Example: inv scan.refresh."""
+    from lockgate.tasks import scanning
+    from lockgate.tasks.session import open_session
+
+    session = open_session()
+    names = (
+        [stack]
+        if stack
+        else sorted(one.parent.name for one in session.root.glob("stacks/*/stack.lock"))
+    )
+    for name in names:
+        file, count = scanning.refresh(session, name)
+        session.console.say(
+            "scan", f"advisories/{file}: {count} source packages, from stack {name}"
+        )
+
+
 def collection() -> Collection:
     """Return the tasks of this module."""
-    return Collection("scan", scan, database)
+    return Collection("scan", scan, database, refresh)

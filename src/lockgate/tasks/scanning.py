@@ -76,8 +76,16 @@ def inputs(session: Session, image: Image, chosen: DatabaseDir) -> dict[str, str
 
 
 def cached(session: Session, image: Image, depends: dict[str, str]) -> Report | None:
-    """Return the report of an earlier scan of the same image with the same scanner and database."""
-    return session.cache.find("scan", image.component, depends, Report)
+    """Return the report of an earlier scan of the same image with the same scanner and database.
+
+    A scan without a sandbox is not kept for longer than there is none.
+    """
+    kept = session.cache.find("scan", image.component, depends, Report)
+    if kept is not None and kept.scanner.sandbox == "none":
+        from lockgate.base import namespaces
+
+        return None if namespaces.available() else kept
+    return kept
 
 
 def run(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]) -> Report:
@@ -222,6 +230,36 @@ def _elsewhere(
     if not environment.key and not environment.development_key:
         reasons.append("development key")
     return f"{name} would refuse: {', '.join(reasons)}" if reasons else ""
+
+
+def refresh(session: Session, name: str) -> tuple[str, int]:
+    """Read the changelogs of a stack's locked packages into the embedded advisories.
+
+    Returns:
+        Name of the data file, and how many source packages it knows now.
+
+    Raises:
+        LockgateError: the packages cannot be had, or a changelog is missing.
+    """
+    from lockgate.build import debs, stack
+    from lockgate.build.stack_lock import open_stack
+    from lockgate.scan.refresh import changelog_of, refresh_debian
+    from lockgate.tasks.building import mirrors
+
+    lock = open_stack(stack.folder(name, session.root)).lock
+    platform = f"linux/{next(iter(sorted(lock.packages)))}"
+    with session.console.bar(f"packages of {name}") as progress:
+        found = debs.fetch(lock, platform, mirrors(session), user_cache() / "debs", progress)
+    release = lock.release.partition(".")[0]
+    path = session.root / "advisories" / f"debian-{release}.json"
+    made = refresh_debian(
+        path,
+        release=release,
+        date=time.strftime("%Y-%m-%d", time.gmtime(lock.date)),
+        debs=found.values(),
+        read=changelog_of,
+    )
+    return path.name, len(made.packages)
 
 
 def publish(session: Session, decision: Decision) -> None:

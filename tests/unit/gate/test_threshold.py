@@ -63,7 +63,7 @@ def test_every_field_comes_from_the_environment() -> None:
     assert (dev.embedded_advisories, prod.embedded_advisories) == (True, False)
     assert (dev.dirty, prod.dirty) == (True, False)
     assert (dev.unsandboxed_scanner, prod.unsandboxed_scanner) == (True, False)
-    assert (dev.database_max_age_days, prod.database_max_age_days) == (30, 2)
+    assert (dev.database_max_age_days, prod.database_max_age_days) == (365, 2)
 
 
 def _finding(severity: Severity) -> Finding:

@@ -1,0 +1,100 @@
+"""A real container engine, where one answers: the same life cycle through docker or podman."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lockgate.base.errors import NotReady
+from lockgate.deploy.engine import Engine, find_engine
+from lockgate.deploy.local import deploy, logs, rollback, status, stop
+from lockgate.deploy.runner import runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.integration.deploy.conftest import Images
+
+    from lockgate.deploy.model import Service
+    from lockgate.deploy.world import World
+
+ENGINE = find_engine()
+pytestmark = pytest.mark.skipif(
+    ENGINE is None, reason="no container engine answers on this machine: docker or podman"
+)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """The engine of this machine."""
+    assert ENGINE is not None
+    return ENGINE
+
+
+@pytest.fixture
+def there(world: World, engine: Engine, service: Service) -> Iterator[World]:
+    """The world with the engine as the choice; its containers and images are removed at the end."""
+    made = world._replace(runners=lambda name: runner(name or engine.name))
+    yield made
+    engine.sweep(made.roots, service.component, ())
+    engine.prune(made.roots, tuple)
+
+
+def test_from_the_first_deployment_to_the_stop(
+    there: World, images: Images, service: Service, ask: Callable[[str], Any], engine: Engine
+) -> None:
+    """Deploy, nothing to do, replace, roll back, stop, with containers."""
+    layout = images.layout
+    one, two = images.make("1"), images.make("2")
+    first = deploy(one, service, there, layout=layout, port=0, now=1)
+    assert (first.runner, first.smoke) == (engine.name, 200)
+    assert deploy(one, service, there, layout=layout, port=0, now=1).change == "unchanged"
+    second = deploy(two, service, there, layout=layout, port=0, now=2)
+    assert (second.url, ask(second.url + "/facts")["version"]) == (first.url, "2")
+    back = rollback(service, there, layout=layout, port=0, now=3, verify=type(one))
+    assert ask(back.url + "/facts")["version"] == "1"
+    assert "version 1 listens" in logs(service.component, there)
+    assert stop(service.component, there) is not None
+    assert status(service.component, there).phase == "stopped"
+
+
+def test_the_container_is_closed_in(
+    there: World, images: Images, service: Service, ask: Callable[[str], Any]
+) -> None:
+    """The same facts as in the sandbox of namespaces: user, capabilities, root, environment."""
+    done = deploy(images.make("1"), service, there, layout=images.layout, port=0, now=1)
+    seen, tried = ask(done.url + "/facts"), ask(done.url + "/attempts")
+    assert seen["ids"] == [65532] * 4
+    assert seen["capabilities"] == [0] * 5
+    assert seen["no_new_privs"] == "1"
+    assert seen["environment"]["LOCKGATE_IMAGE_DIGEST"] == done.digest
+    assert seen["environment"]["PORT"] == "8080"
+    assert (tried["write /"], tried["write /tmp"]) == (errno.EROFS, None)
+
+
+def test_a_bad_image_is_refused_with_its_last_words(
+    there: World, images: Images, service: Service, engine: Engine
+) -> None:
+    """The old container runs on, the new one is removed."""
+    deploy(images.make("1"), service, there, layout=images.layout, port=0, now=1)
+    before = status(service.component, there)
+    with pytest.raises(NotReady, match="exit code 3") as caught:
+        deploy(images.make("2", exit=3), service, there, layout=images.layout, port=0, now=2)
+    assert "no luck today" in caught.value.hint
+    assert status(service.component, there) == before
+    label = "--filter=label=lockgate.component=facts"
+    assert len(engine.call("ps", "--all", "--quiet", label).stdout.split()) == 1
+
+
+def test_from_a_sandbox_to_an_engine_and_back(
+    there: World, world: World, images: Images, service: Service, tmp_path: Path
+) -> None:
+    """What one runner started another replaces: each is ended by its own."""
+    one, two = images.make("1"), images.make("2")
+    for place, image in ((world, one), (there, two), (world, one)):
+        done = deploy(image, service, place, layout=images.layout, port=0, now=1)
+        assert done.change == "deployed"
+    assert images.processes() == 1

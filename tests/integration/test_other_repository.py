@@ -62,8 +62,8 @@ def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
         [sys.executable, "-m", "venv", place], check=True, capture_output=True, timeout=120
     )
     found = place / "bin" / "python"
-    install = [found, "-m", "pip", "install", "--quiet", "--no-deps"]
-    lock = ["--require-hashes", "--requirement", ROOT / "requirements" / "inv.txt"]
+    install: list[str | Path] = [found, "-m", "pip", "install", "--quiet", "--no-deps"]
+    lock: list[str | Path] = ["--require-hashes", "--requirement", ROOT / "requirements" / "inv.txt"]
     for what in (lock, [wheel]):
         done = subprocess.run(
             [*install, *what], capture_output=True, text=True, timeout=600, check=False

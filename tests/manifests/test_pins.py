@@ -17,7 +17,9 @@ LOCKS = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "app" / "requirements.t
 def test_requirements_are_locked_by_hash_and_name_no_index(lock: Path) -> None:
     """Each requirement has an exact version and a hash; there is no option, address or path."""
     text = re.sub(r"\\\n", " ", lock.read_text())
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     assert lines
     for line in lines:
         assert re.match(r"[A-Za-z0-9._-]+==\S+", line), line

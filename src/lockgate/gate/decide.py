@@ -105,8 +105,21 @@ def require_open(decision: Decision) -> None:
         f"{decision.environment} is closed to {decision.component} "
         f"{Digest(decision.subject).short}: {'; '.join(reasons)}",
         decision=decision,
-        hint="fix what the table names and build again, or add a dated waiver for a finding",
+        hint=_hint(decision),
     )
+
+
+_REMEDIES = {
+    EMBEDDED: "pull Trivy's database: `inv scan.database --pull`, then scan again",
+    DIRTY: "commit the changes, then `inv build scan`",
+    UNSANDBOXED: "scan where the kernel allows namespaces: `inv doctor` says",
+}
+
+
+def _hint(decision: Decision) -> str:
+    if decision.blocks and decision.violations:
+        return "fix what the table names and build again, or add a dated waiver for a finding"
+    return _REMEDIES[decision.refusals[0]]
 
 
 def lapses_at(decision: Decision) -> int:

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from lockgate.tasks.session import Session
 
 
-@task(help=helps("component", "json", why="say why each gate exists"))
+@task(help=helps("component", "plan", "json", why="say why each gate exists"))
 @reported
-def check(context: Context, component: str = "", why: bool = False, json: bool = False) -> None:
+def check(
+    context: Context,
+    component: str = "",
+    plan: bool = False,
+    why: bool = False,
+    json: bool = False,
+) -> None:
     """Format, lint, unit tests, bandit, dependency audit, licences. Example: inv check -c app --why."""
-    from lockgate.build.check import reasons
+    from lockgate.build.check import NAMES, reasons
     from lockgate.tasks import checking
     from lockgate.tasks.session import open_session
 
@@ -33,6 +39,11 @@ def check(context: Context, component: str = "", why: bool = False, json: bool =
         return
     failed = False
     for name in session.components(component):
+        if plan:
+            changes = session.cache.why("check", name, checking.inputs(session, name))
+            ahead = "would run: " + ", ".join(NAMES) if changes else "unchanged"
+            session.console.say("check", f"{name}  {ahead}")
+            continue
         started = time.monotonic()
         found, fresh = checking.run(session, name, lambda gate: _gate(session, gate))
         session.keep(name, "checks", found)

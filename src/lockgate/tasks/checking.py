@@ -37,15 +37,7 @@ def run(session: Session, name: str, progress: Callable[[Gate], None]) -> tuple[
     """
     component = session.settings.components[name]
     chosen = scanning.choose_database(session)
-    licences = session.root / session.settings.licences
-    scanner = trivy_install.fingerprint(os.environ.get("PATH", ""))
-    depends = check.inputs(
-        name,
-        component,
-        root=session.root,
-        licences=licences,
-        advisories=Digest.of(encode([chosen.record.digest, scanner])),
-    )
+    depends = inputs(session, name)
     console = session.console
     with exclusive(
         session.lock(f"check-{name}"),
@@ -59,6 +51,24 @@ def run(session: Session, name: str, progress: Callable[[Gate], None]) -> tuple[
         if made.checked == depends["SOURCE"]:
             session.cache.keep("check", name, depends, made)
     return made, True
+
+
+def inputs(session: Session, name: str) -> dict[str, str]:
+    """Return everything that the verdict on a component depends on, by reason.
+
+    Raises:
+        UsageError: the component, its lock or the approved licences cannot be read.
+        ToolError: there are no advisories.
+    """
+    scanner = trivy_install.fingerprint(os.environ.get("PATH", ""))
+    database = scanning.choose_database(session).record.digest
+    return check.inputs(
+        name,
+        session.settings.components[name],
+        root=session.root,
+        licences=session.root / session.settings.licences,
+        advisories=Digest.of(encode([database, scanner])),
+    )
 
 
 def _check(

@@ -38,10 +38,10 @@ def scan(
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    session.settings.target(env)
+    _, environment = session.settings.target(env)
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
-        chosen = scanning.choose_database(session)
+        chosen = scanning.choose_database(session, None if plan else environment)
         depends = scanning.inputs(session, image, chosen)
         if plan or why:
             changes = session.cache.why("scan", name, depends)
@@ -109,20 +109,13 @@ def _show(session: Session, verdict: Verdict) -> None:
 @reported
 def database(context: Context, pull: bool = False, json: bool = False) -> None:
     """Say which advisories a scan looks up, and how old they are. Example: inv scan.database --pull."""
-    import os
-
     from lockgate.oci.digest import Digest
-    from lockgate.scan import database as edge
-    from lockgate.scan import trivy_install
     from lockgate.tasks import scanning
-    from lockgate.tasks.session import open_session, user_cache
+    from lockgate.tasks.session import open_session
 
     session = open_session()
     if pull:
-        started = time.monotonic()
-        located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
-        edge.pull(user_cache(), located.path, repository=session.settings.scan.database_repository)
-        session.console.say("scan", "database pulled", started=started)
+        scanning.pull(session)
     chosen = scanning.choose_database(session)
     session.console.say("scan", f"{_database(chosen.record)}  {Digest(chosen.record.digest).short}")
     session.console.block(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.canonical import Record, encode
-from lockgate.base.errors import LockgateError, UsageError
+from lockgate.base.errors import LockgateError, RemoteError, UsageError
 from lockgate.base.files import atomic_write, exclusive
 from lockgate.gate.decide import decide, lapses_at
 from lockgate.gate.decision import Decision
@@ -22,6 +22,7 @@ from lockgate.tasks.session import user_cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lockgate.base.settings import Environment
     from lockgate.build.model import Image
     from lockgate.gate.decision import Waiver
     from lockgate.scan.database import DatabaseDir
@@ -51,17 +52,49 @@ def advisories_folder(session: Session) -> Path:
     return own if own.is_dir() else _BUNDLED
 
 
-def choose_database(session: Session) -> DatabaseDir:
+def choose_database(session: Session, environment: Environment | None = None) -> DatabaseDir:
     """Return the database that the settings ask for.
+
+    With `scan.database: auto`, an environment that refuses the embedded advisories has Trivy's own pulled
+    when none is there or it is too old. Where it cannot be reached, what is there is taken, and the gate
+    says what it thinks of that.
 
     Raises:
         ToolError: it is absent or broken.
     """
+    if environment is not None and _wants_pull(session, environment):
+        try:
+            pull(session)
+        except RemoteError as error:
+            session.console.say("scan", error.message, tone="warn")
     return database.choose(
         session.settings.scan.database,
         embedded=lambda: database.embedded(advisories_folder(session), user_cache()),
         pulled=lambda: database.pulled(user_cache()),
     )
+
+
+def _wants_pull(session: Session, environment: Environment) -> bool:
+    if session.settings.scan.database != "auto" or environment.embedded_advisories:
+        return False
+    found = database.pulled(user_cache())
+    days = environment.database_max_age_days
+    return found is None or time.time() - found.record.updated > days * database.DAY
+
+
+def pull(session: Session) -> None:
+    """Download Trivy's database, or the mirror of it that the settings name.
+
+    Raises:
+        RemoteError: it cannot be reached.
+        ToolError: there is no Trivy to download it, or it is not a database.
+    """
+    started = time.monotonic()
+    session.console.say("scan", "pulling Trivy's database")
+    located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
+    mirror = session.settings.scan.database_repository
+    database.pull(user_cache(), located.path, repository=mirror)
+    session.console.say("scan", "database pulled", started=started)
 
 
 def inputs(session: Session, image: Image, chosen: DatabaseDir) -> dict[str, str]:

@@ -79,16 +79,25 @@ def _fingerprint(text: str) -> str:
 
 @task(
     help=helps(
-        "component", "env", "json", reference="name in the store or digest, instead of a component"
+        "component",
+        "env",
+        "plan",
+        "json",
+        reference="name in the store or digest, instead of a component",
     )
 )
 @reported
 def verify(
-    context: Context, component: str = "", reference: str = "", env: str = "", json: bool = False
+    context: Context,
+    component: str = "",
+    reference: str = "",
+    env: str = "",
+    plan: bool = False,
+    json: bool = False,
 ) -> None:
     """Check signature and evidence against the environment's requirements. Example: inv verify -e dev."""
     from lockgate.oci.digest import Digest
-    from lockgate.sign.verify import require
+    from lockgate.sign.verify import lines, require
     from lockgate.tasks import signing
     from lockgate.tasks.session import open_session
 
@@ -97,16 +106,16 @@ def verify(
     for one in [reference] if reference else session.components(component):
         digest = signing.resolve(session, one)
         session.console.say("verify", f"{one}  {Digest(digest).short}")
+        if plan:
+            session.console.block(signing.requirements(session, env))
+            continue
         found = signing.verification(session, digest, env, signing.now())
         if one in session.settings.components:
             session.keep(one, "verification", found)
         if json:
             session.emit(found)
         else:
-            for result in found.results:
-                word = "ok" if result.met else "refused"
-                more = f"   ({result.error})" if result.error else ""
-                sys.stdout.write(f"{result.name:<11} {word:<9} {result.detail}{more}\n")
+            sys.stdout.write("\n".join(lines(found)) + "\n")
         require(found)
 
 

@@ -164,18 +164,45 @@ def verification(session: Session, digest: str, env: str, now: int) -> Verificat
     )
 
 
+def requirements(session: Session, env: str) -> list[str]:
+    """Say what an environment asks of an image, and by whose signature; nothing is read from the store.
+
+    Raises:
+        KeyRefused: the environment trusts no key.
+    """
+    name, environment = session.settings.target(env)
+    keys = ", ".join(f"{one.name} {one.short}" for one in trusted_keys(session, environment))
+    days = environment.database_max_age_days
+    return [
+        f"signed by one of: {keys}",
+        "attested: sbom, vulnerabilities, provenance, summary",
+        f"passed the gate of {name}, with advisories of the last {days} days",
+    ]
+
+
 def resolve(session: Session, reference: str) -> str:
     """Return the digest that a person's argument names: a component, a name in the store, or a digest.
 
     Raises:
         UsageError: nothing of that name is in the store.
     """
+    from lockgate.base.settings import nearest
     from lockgate.oci.reference import ImageRef
 
     if reference.startswith("sha256:"):
         return Digest(reference)
     found = ImageRef.parse(reference)
-    return found.digest or session.layout.resolve(found.name).digest
+    if found.digest:
+        return found.digest
+    names = session.layout.tags()
+    if found.tag or found.name not in names:
+        # A tag is not passed over: it would be another image that is spoken of.
+        known = [one for one in names if not one.startswith("sha256-")]
+        raise UsageError(
+            f"{reference!r} is not in the store",
+            hint=nearest(found.name, known) or "`inv build` makes the images of all components",
+        )
+    return names[found.name].digest
 
 
 def now() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import sys
@@ -49,9 +50,7 @@ class Index:
         self.fails: CommandFailed | None = None
         self.leaves_out: set[str] = set()
 
-    def run(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str]
-    ) -> Completed:
+    def run(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str]) -> Completed:
         """Stand in for `process.run`."""
         assert timeout <= 1200
         words = [str(word) for word in argv]
@@ -145,7 +144,7 @@ def test_pip_is_asked_for_the_image_and_not_the_host(index: Index, lock: Lock) -
     lock.fetch(python="3.13", platform="linux/arm64")
     (argv,) = index.calls
     assert argv[:4] == [sys.executable, "-P", "-m", "pip"]
-    pairs = set(zip(argv, argv[1:], strict=False))
+    pairs = set(itertools.pairwise(argv))
     assert {"--only-binary=:all:", "--require-hashes", "--no-deps", "--no-input"} <= set(argv)
     assert {("--python-version", "3.13"), ("--implementation", "cp"), ("--abi", "cp313")} <= pairs
     assert {("--abi", "abi3"), ("--abi", "none")} <= pairs
@@ -239,7 +238,7 @@ def test_pips_word_is_not_taken_for_it(
         (into / "one-1.0-py3-none-any.whl").write_bytes(b"evil")
 
     monkeypatch.setattr(index, "_download", careless)
-    with pytest.raises(DigestMismatch, match="has a digest that .* does not list"):
+    with pytest.raises(DigestMismatch, match=r"has a digest that .* does not list"):
         lock.fetch()
     assert lock.left() == []
 

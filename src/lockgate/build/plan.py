@@ -43,6 +43,7 @@ class Plan(Record, frozen=True):
                 self.project,
                 self.source.repository,
                 self.source.subpath,
+                self.stack,
                 self.platforms,
                 self.entrypoint,
                 self.environment,

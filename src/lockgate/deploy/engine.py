@@ -148,6 +148,8 @@ class Engine:
         kept = {instance.container for instance in keep}
         for container in listed.stdout.decode().split():
             if container not in kept:
+                with contextlib.suppress(CommandFailed):  # it never ran
+                    self.call("stop", "-t0", container)
                 self._remove(container)
 
     def prune(self, root: Path, keep: Callable[[], Collection[str]]) -> None:
@@ -178,7 +180,7 @@ class Engine:
             ToolError: the engine refuses.
         """
         if self.alive(instance):
-            self.call("stop", f"--time={round(grace)}", instance.container, timeout=grace + 30)
+            self.call("stop", f"-t{round(grace)}", instance.container, timeout=grace + 30)
         if instance.container:
             self._remove(instance.container)
 

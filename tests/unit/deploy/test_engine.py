@@ -33,8 +33,8 @@ def save(name, value):
     json.dump(value, open(os.path.join(home, name), "w"))
 images, containers = load("images"), load("containers")
 word, rest = sys.argv[1], sys.argv[2:]
-options = [one for one in rest if one.startswith("--")]
-plain = [one for one in rest if not one.startswith("--")]
+options = [one for one in rest if one.startswith("-")]
+plain = [one for one in rest if not one.startswith("-")]
 with open(os.path.join(home, "calls"), "a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 if os.path.exists(os.path.join(home, "down")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-# The machines of CI are shared: how long one example takes says nothing.
-settings.register_profile("lockgate", deadline=None)
+# The machines of CI are shared: how long one example takes says nothing. Half of the usual number of
+# examples keeps the unit tests within seconds; the next run tries others.
+settings.register_profile("lockgate", deadline=None, max_examples=50)
 settings.load_profile("lockgate")

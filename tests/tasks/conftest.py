@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -28,6 +27,7 @@ from lockgate.tasks.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 TASKS = "from lockgate.tasks import namespace\n\nns = namespace()\n"
 
@@ -125,7 +125,10 @@ DEBS = {
     "base-files": (
         "13.8",
         "base-files",
-        {"etc/os-release": b'ID=debian\nVERSION_ID="13"\n', "usr/share/doc/base-files/copyright": b"GPL"},
+        {
+            "etc/os-release": b'ID=debian\nVERSION_ID="13"\n',
+            "usr/share/doc/base-files/copyright": b"GPL",
+        },
     ),
     "libc6": ("2.41-12", "glibc", {"usr/lib/libc.so.6": b"not really\n"}),
 }
@@ -135,15 +138,15 @@ DEBS = {
 class Mini:
     """One copy of the miniature; `inv` runs a command there through Invoke's own program."""
 
-    def __init__(self, path: Path, read: Callable[[], tuple[str, str]], search: str) -> None:
+    def __init__(self, path: Path, captured: pytest.CaptureFixture[str], search: str) -> None:
         self.path = path
-        self._read = read
+        self._captured = captured
         self._search = search
 
     def inv(self, *arguments: str) -> Answer:
         """Run `inv` in this process, in the current folder, and return what it printed."""
         open_session.cache_clear()
-        self._read()
+        self._captured.readouterr()
         program = Program(
             namespace=namespace(), name="Invoke", binary="inv[oke]", binary_names=["invoke", "inv"]
         )
@@ -152,7 +155,8 @@ class Mini:
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
-        return Answer(code, *self._read())
+        out, err = self._captured.readouterr()
+        return Answer(code, out, err)
 
     def spawn(
         self, *arguments: str, env: Mapping[str, str] | None = None
@@ -313,7 +317,7 @@ def make_mini(
         monkeypatch.chdir(place)
         search = f"{template / 'bin'}:{os.environ['PATH']}"
         monkeypatch.setenv("PATH", search)
-        return Mini(place, lambda: tuple(capsys.readouterr()), search)  # type: ignore[arg-type]
+        return Mini(place, capsys, search)
 
     return make
 

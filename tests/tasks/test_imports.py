@@ -62,9 +62,7 @@ def test_the_task_modules_load_no_library(mini: Mini, tmp_path: Path) -> None:
     "command",
     ["build scan sign", "build --why", "flow", "deploy.status", "scan --plan", "sign --plan"],
 )
-def test_a_cached_run_loads_no_library(
-    command: str, built_mini: Mini, tmp_path: Path
-) -> None:
+def test_a_cached_run_loads_no_library(command: str, built_mini: Mini, tmp_path: Path) -> None:
     """When nothing changed, records are read and compared: no checker, no cryptography, no network."""
     bare = loaded(tmp_path, built_mini, "--version")
     found = loaded(tmp_path, built_mini, *command.split())

@@ -58,9 +58,7 @@ def at_a_terminal(mini: Mini, *arguments: str, env: Mapping[str, str]) -> str:
     ("command", "kind"),
     [("build", Image), ("scan", Decision), ("sign", Signed), ("verify", Verification)],
 )
-def test_json_prints_the_record_alone(
-    command: str, kind: type[Record], built_mini: Mini
-) -> None:
+def test_json_prints_the_record_alone(command: str, kind: type[Record], built_mini: Mini) -> None:
     """With `--json` stdout holds one canonical record a component and not a word more."""
     answer = built_mini.inv(command, "--json")
 

@@ -344,7 +344,9 @@ def test_what_other_tools_read_follows_the_verdict(built_mini: Mini) -> None:
     for text in (b"print('second')\n", b"print('third')\n", original):
         (built_mini.path / "web" / "wsgi.py").write_bytes(text)
 
-        assert built_mini.inv("build", "-c", "web", "scan", "-c", "web", "sign", "-c", "web").code == 0
+        assert (
+            built_mini.inv("build", "-c", "web", "scan", "-c", "web", "sign", "-c", "web").code == 0
+        )
 
         subject = record(built_mini, "image")["subject"]
         assert json.loads((out / "decision-dev.json").read_bytes())["subject"] == subject

@@ -6,6 +6,7 @@ but what a test puts there. `uv` is a script that makes an environment whose `in
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +38,7 @@ pip)
     while [ "$1" != --python ]; do shift; done
     case {mode} in
     slow) touch {log}.slow; sleep 60 ;;
-    offline) echo "error: error sending request for url (https://index.invalid/simple/)"; exit 2 ;;
-    hash) echo "error: Hash mismatch for tiny==1.0"; exit 1 ;;
-    odd) echo "the moon is in the way"; exit 1 ;;
+    fails) cat {log}.said; exit 1 ;;
     esac
     cat > "${{2%/python}}/invoke" <<'END'
 #!/bin/sh
@@ -242,19 +242,77 @@ def test_lockgate_python_goes_first(checkout: Checkout, tmp_path: Path) -> None:
     assert (tmp_path / "taken").exists()
 
 
+UV_OFFLINE = """\
+error: Request failed after 3 retries in 5.1s
+  cause: Failed to fetch: `https://index.example/simple/tiny/`
+  cause: error sending request for url (https://index.example/simple/tiny/)
+  cause: client error (Connect)
+  cause: dns error: failed to lookup address information: Name or service not known
+"""
+
+UV_HASH = """\
+error: Failed to download `tiny==1.0`
+  cause: Hash mismatch for `tiny==1.0`
+
+         Expected:
+           sha256:0000000000000000000000000000000000000000000000000000000000000000
+
+         Computed:
+           sha256:7be7bd406aec84e2f0106b78e3d28192294d2bcdf6d26f21c1fd824faffe6545
+"""
+
+PIP_OFFLINE = """\
+WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection \
+broken by 'NewConnectionError("HTTPSConnection(host='index.example', port=443): Failed to establish a new \
+connection: [Errno 111] Connection refused")': /simple/tiny/
+ERROR: Could not find a version that satisfies the requirement tiny==1.0 (from versions: none)
+ERROR: No matching distribution found for tiny==1.0
+"""
+
+PIP_HASH = """\
+ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package \
+versions, please update the hashes. Otherwise, examine the package contents carefully; someone may have \
+tampered with them.
+    tiny==1.0 from https://index.example/tiny-1.0-py3-none-any.whl (from -r requirements/inv.txt (line 1)):
+        Expected sha256 0000000000000000000000000000000000000000000000000000000000000000
+             Got        7be7bd406aec84e2f0106b78e3d28192294d2bcdf6d26f21c1fd824faffe6545
+"""
+
+NO_VENV = """\
+The virtual environment was not created successfully because ensurepip is not
+available.  On Debian/Ubuntu systems, you need to install the python3-venv
+package using the following command.
+
+    apt install python3.11-venv
+"""
+
+_OFFLINE = "the package index cannot be reached: check the network"
+_HASH = "a package does not have the hash in requirements/inv.txt: do not trust this index"
+
+
 @pytest.mark.parametrize(
-    ("mode", "said"),
+    ("text", "said"),
     [
-        ("offline", "the package index cannot be reached"),
-        ("hash", "a package does not have the hash in requirements/inv.txt"),
-        ("odd", "failed: the moon is in the way"),
+        pytest.param(UV_OFFLINE, _OFFLINE, id="uv offline"),
+        pytest.param(
+            UV_HASH,
+            _HASH,
+            id="uv hash",
+            marks=pytest.mark.xfail(reason="install.py does not know uv's `Hash mismatch`"),
+        ),
+        pytest.param(PIP_OFFLINE, _OFFLINE, id="pip offline"),
+        pytest.param(PIP_HASH, _HASH, id="pip hash"),
+        pytest.param(NO_VENV, "this Python has no `venv` module", id="no venv"),
+        pytest.param("the moon is in the way\n", "failed: the moon is in the way", id="odd"),
+        pytest.param("", "failed: it gave no reason", id="silent"),
     ],
 )
 def test_a_failed_installation_is_said_in_one_line(
-    mode: str, said: str, checkout: Checkout
+    text: str, said: str, checkout: Checkout
 ) -> None:
-    """What went wrong, exit 6, and no environment that the next call would take for whole."""
-    checkout.uv(mode)
+    """What installers write when they fail becomes one line and exit 6, and nothing looks whole after it."""
+    Path(f"{checkout.log}.said").write_text(text)
+    checkout.uv("fails")
 
     code, out, err = checkout.inv("build")
 
@@ -266,33 +324,88 @@ def test_a_failed_installation_is_said_in_one_line(
     assert checkout.inv("build")[0] == 7
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv"])
-def test_no_network_with_the_real_installer(tool: str, checkout: Checkout) -> None:
-    """A package index that nobody listens at, asked by the real `pip` and the real `uv`."""
-    real = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+INVOKE = """\
+import sys
+import lockgate
+
+def main():
+    print(*sys.argv[1:], sep="|")
+"""
+
+
+def wheel(folder: Path) -> str:
+    """Write a wheel of an `invoke` that prints its arguments into a folder; return its sha256."""
+    folder.mkdir()
+    path = folder / "invoke-99-py3-none-any.whl"
+    info = "invoke-99.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("shown.py", INVOKE)
+        archive.writestr(f"{info}/entry_points.txt", "[console_scripts]\ninvoke = shown:main\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: invoke\nVersion: 99\n")
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(
+            f"{info}/RECORD",
+            "".join(f"{one},,\n" for one in [*archive.namelist(), f"{info}/RECORD"]),
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(params=["pip", "uv"])
+def real(request: pytest.FixtureRequest, checkout: Checkout, tmp_path: Path) -> dict[str, str]:
+    """The real installer in the checkout, and the settings with which it finds one wheel and no network."""
     (checkout.bin / "uv").unlink()
-    if tool == "uv":
-        if real is None:
-            pytest.skip("uv is not installed, so what it says without a network cannot be read")
-        (checkout.bin / "uv").symlink_to(real)
+    if request.param == "uv":
+        found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        if found is None:
+            pytest.skip("uv is not installed, so how it installs and what it says cannot be seen")
+        (checkout.bin / "uv").symlink_to(found)
+    (checkout.path / "src" / "lockgate").mkdir(parents=True)
+    (checkout.path / "src" / "lockgate" / "__init__.py").touch()
+    checkout.lock(f"invoke==99 --hash=sha256:{wheel(tmp_path / 'wheels')}")
+    wheels = str(tmp_path / "wheels")
+    return {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": wheels,
+        "UV_NO_CONFIG": "1",
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": wheels,
+        "UV_NO_CACHE": "1",
+    }
+
+
+def test_the_real_installer_makes_an_environment_that_works(
+    real: dict[str, str], checkout: Checkout
+) -> None:
+    """What pip and uv install runs from a path with a space, and finds this repository's library."""
+    code, out, err = checkout.inv("build", "a b", env=real)
+
+    assert (code, out.strip()[-9:]) == (0, "build|a b"), err
+    assert checkout.inv("build", env=real)[2] == ""
+
+
+def test_no_network_is_named(real: dict[str, str], checkout: Checkout) -> None:
+    """A package index that nobody listens at: exit 6 and one line."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and never listening: every connection is refused
         index = f"http://127.0.0.1:{nobody.getsockname()[1]}/simple/"
-        settings = {
-            "PIP_INDEX_URL": index,
+        closed = {
             "PIP_CONFIG_FILE": os.devnull,
-            "PIP_RETRIES": "0",
-            "UV_DEFAULT_INDEX": index,
+            "PIP_INDEX_URL": index,
+            "PIP_RETRIES": "1",
             "UV_NO_CONFIG": "1",
+            "UV_NO_CACHE": "1",
+            "UV_DEFAULT_INDEX": index,
             "UV_HTTP_RETRIES": "0",
         }
-        code, out, err = checkout.inv("build", env=settings)
+        code, out, err = checkout.inv("build", env=closed)
 
     assert (code, out) == (6, "")
-    assert err.splitlines()[1:] == [
-        "inv: the package index cannot be reached: check the network"
-        + (" and `pip config list`" if "pip config" in err else "")
-    ]
+    (line,) = err.splitlines()[1:]
+    assert line.startswith("inv: the package index cannot be reached: check the network")
     assert not (checkout.venv / "inv.lock").exists()
 
 

@@ -16,6 +16,7 @@ from lockgate.base.errors import UsageError
 from lockgate.build import config
 from lockgate.build.layer import Entry, Layer, write_layer
 from lockgate.build.model import Image, Package, PlatformImage
+from lockgate.build.naming import name_image
 from lockgate.build.plan import Plan, builder_id
 from lockgate.build.tree import ContentHash, SourceFile
 from lockgate.oci.manifest import (
@@ -111,11 +112,8 @@ def build(
     stack_index = _index(layout, [stack for _, _, stack in made], config.stack_annotations(plan))
     marks = config.image_annotations(plan, stack_index.digest)
     index = _index(layout, [image for _, image, _ in made], marks)
-    names = {plan.component: index, f"stack-{plan.stack}": stack_index}
-    for platform, (_, image, _) in zip(plan.platforms, made, strict=True):
-        names[f"{plan.component}-{platform.replace('/', '-')}"] = image
-    layout.tag(names)
-    return Image(
+    layout.tag({f"stack-{plan.stack}": stack_index})
+    built = Image(
         subject=index.digest,
         component=plan.component,
         source=plan.source,
@@ -126,6 +124,8 @@ def build(
         platforms=tuple(record for record, _, _ in made),
         inputs=plan.inputs,
     )
+    name_image(layout, built)
+    return built
 
 
 def _layer(

@@ -67,13 +67,20 @@ def covers(waiver: Waiver, finding: Finding, component: str) -> bool:
         return False
     if not {finding.id, *finding.aliases} & set(waiver.findings):
         return False
-    if waiver.packages and finding.package not in waiver.packages:
+    if waiver.packages and not any(_same(one, finding) for one in waiver.packages):
         return False
     if not waiver.paths:
         return True
     # A finding without a path matches no pattern: `*` says "any file", not "no file".
     path = finding.path.lstrip("/")
     return bool(path) and any(fnmatchcase(path, one.lstrip("/")) for one in waiver.paths)
+
+
+def _same(name: str, finding: Finding) -> bool:
+    if finding.target == "debian":
+        return name == finding.package
+    # Names of Python distributions are compared as everyone compares them (PEP 503).
+    return re.sub(r"[-_.]+", "-", name).lower() == re.sub(r"[-_.]+", "-", finding.package).lower()
 
 
 def parse(

@@ -12,6 +12,7 @@ from lockgate.base.settings import SEVERITIES
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import Manifest
 from lockgate.scan.model import Finding, PlatformScan, Report
+from lockgate.scan.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,7 +65,8 @@ def scan(
         database: the advisories.
         settings: what to look for, and for how long.
         now: the time of the scan in seconds since 1970.
-        records: folder where raw reports are kept, under the hexadecimal digits of their digest.
+        records: folder where reports are kept, without quoted code, under the hexadecimal digits of their
+            digest.
 
     Returns:
         The report; equal findings of several platforms stand once.
@@ -92,10 +94,10 @@ def scan(
         )
     for manifest, data in zip(ordered, reports, strict=True):
         platform = expected[manifest.digest]
+        kept = redact(data)
         seen = _checked(data, platform, layout, database, settings)
-        report = Digest.of(data)
-        # Code around a secret is quoted in it, so only its owner may read it.
-        atomic_write(records / report.hex, data, mode=0o600)
+        report = Digest.of(kept)
+        atomic_write(records / report.hex, kept, mode=0o600)
         scans.append(
             PlatformScan(
                 platform=platform.platform,

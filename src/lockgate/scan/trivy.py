@@ -1,4 +1,4 @@
-"""Run Trivy on a platform's image: no network, no secrets, no files but a view of that image."""
+"""Run Trivy on a platform's image: cut off from the network, without secrets, in a folder of its own."""
 
 from __future__ import annotations
 

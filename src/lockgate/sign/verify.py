@@ -123,7 +123,7 @@ def require(verification: Verification) -> None:
     kind = _ERRORS.get(unmet[0].error, TrustError)
     raise kind(
         f"{who}: {unmet[0].name} refused, {unmet[0].detail}",
-        hint=f"`inv scan sign -e {verification.name}` signs anew; "
+        hint=f"`inv scan -e {verification.name} sign -e {verification.name}` signs anew; "
         f"`inv verify -e {verification.name}` shows every requirement",
     )
 

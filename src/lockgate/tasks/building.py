@@ -12,6 +12,7 @@ from lockgate.base.errors import PackageGone, TrustError, UsageError
 from lockgate.base.files import atomic_write, exclusive
 from lockgate.build import git, stack, tree
 from lockgate.build.model import Image
+from lockgate.build.naming import name_image
 from lockgate.build.plan import Plan
 from lockgate.build.stack_lock import LOCK, open_stack
 from lockgate.oci.digest import Digest
@@ -102,12 +103,11 @@ def cached(session: Session, plan: Plan) -> Image | None:
     kept = session.cache.find("build", plan.component, plan.inputs, Image)
     if kept is None or not _whole(session, kept):
         return None
+    named = session.layout.tags().get(plan.component)
+    if named is None or named.digest != kept.subject:
+        name_image(session.layout, kept)
     session.cache.mark("build", plan.component, plan.inputs)
     session.keep(plan.component, "image", kept)
-    if session.layout.tags().get(plan.component) is None:
-        return None
-    if session.layout.resolve(plan.component).digest != kept.subject:
-        return None  # the name points elsewhere: building again moves it, from cached layers
     return kept
 
 
@@ -243,11 +243,13 @@ def relock(session: Session, name: str) -> None:
     """
     from lockgate.build import debian, stack_lock
 
-    home = stack.folder(name, session.root)
-    data = (home / stack.FILE).read_bytes()
+    shipped = stack.folder(name, session.root)
+    data = (shipped / stack.FILE).read_bytes()
+    # A stack that Lockgate ships becomes the repository's own with its first lock there.
+    home = session.root / "stacks" / name
     wanted = stack.load(data, what=f"{name}/{stack.FILE}")
     started = time.monotonic()
-    previous = _previous(home)
+    previous = _previous(shipped)
     with session.console.bar(f"indexes of {', '.join(wanted.suites)}") as progress:
         made = debian.lock(
             wanted,
@@ -257,6 +259,8 @@ def relock(session: Session, name: str) -> None:
             progress=progress,
             previous=previous,
         )
+    if home != shipped:
+        atomic_write(home / stack.FILE, data)
     atomic_write(home / LOCK, stack_lock.dump(made))
     moved = _moves(previous, made)
     count = sum(len(packages) for packages in made.packages.values())

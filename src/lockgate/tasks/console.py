@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +37,10 @@ class Console:
         self._colour = self._terminal and "NO_COLOR" not in os.environ
         self._quiet = bool(os.environ.get("LOCKGATE_QUIET"))
         self._stage = ""
+        self._drawn = False
+        self._turn = (
+            threading.Lock()
+        )  # platforms are built side by side, and each may say something
 
     def say(self, stage: str, text: str, *, started: float | None = None, tone: str = "") -> None:
         """Print one line of a stage; `started` (monotonic seconds) adds how long it took."""
@@ -78,9 +83,19 @@ class Console:
         return self._terminal and not self._quiet
 
     def draw(self, text: str) -> None:
-        """Draw over the current line of the terminal."""
-        sys.stderr.write(f"\r\x1b[2K{' ' * WIDTH}{text}" if text else "\r\x1b[2K")
-        sys.stderr.flush()
+        """Draw over the current line of the terminal; an empty text wipes it."""
+        with self._turn:
+            self._wipe()
+            self._drawn = bool(text)
+            if text:
+                sys.stderr.write(" " * WIDTH + text)
+                sys.stderr.flush()
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = False
 
     def _tone(self, text: str, tone: str) -> str:
         return self._paint(text, {"good": _GREEN, "warn": _YELLOW, "bad": _RED}.get(tone, ""))
@@ -88,9 +103,10 @@ class Console:
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code and text.strip() else text
 
-    @staticmethod
-    def _write(line: str) -> None:
-        print(line.rstrip(), file=sys.stderr, flush=True)
+    def _write(self, line: str) -> None:
+        with self._turn:
+            self._wipe()
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
 
 class _Bar:

@@ -82,8 +82,10 @@ def _with(report: Report) -> str:
 
 def _database(found: Database) -> str:
     day = dt.datetime.fromtimestamp(found.updated, dt.UTC).strftime("%Y-%m-%d")
-    kind = "embedded advisories" if found.kind == "embedded" else "Trivy's database"
-    return f"{kind} of {day}" + (" (partial)" if found.partial else "")
+    if found.kind != "embedded":
+        return f"Trivy's database of {day}"
+    oldest = min((one.date for one in found.sources), default=day)
+    return f"embedded advisories of {oldest} to {day} (partial)"
 
 
 def _show(session: Session, verdict: Verdict) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lockgate.base.canonical import Record, encode
 from lockgate.base.errors import LockgateError, RemoteError, UsageError
 from lockgate.base.files import atomic_write, exclusive
+from lockgate.base.settings import Settings
 from lockgate.gate.decide import decide, lapses_at
 from lockgate.gate.decision import Decision
 from lockgate.gate.threshold import from_environment
@@ -201,8 +202,8 @@ def _waivers(session: Session) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        if session.settings.waivers == "policies/waivers.yaml" and not path.parent.exists():
-            return b"waivers: []\n"  # a repository that has no policies yet permits nothing
+        if session.settings.waivers == Settings.waivers:
+            return b"waivers: []\n"  # nothing is permitted; a file that the settings name must be there
         raise UsageError(
             f"there is no {session.settings.waivers}",
             hint="write `waivers: []` into it when nothing is waived",
@@ -279,6 +280,11 @@ def refresh(session: Session, name: str) -> tuple[str, int]:
     from lockgate.scan.refresh import changelog_of, refresh_debian
     from lockgate.tasks.building import mirrors
 
+    if not (session.root / "advisories").is_dir():
+        raise UsageError(
+            "this repository has no advisories of its own to refresh",
+            hint="a folder `advisories/` replaces the ones that Lockgate ships; start from a copy of them",
+        )
     lock = open_stack(stack.folder(name, session.root)).lock
     platform = f"linux/{next(iter(sorted(lock.packages)))}"
     with session.console.bar(f"packages of {name}") as progress:

@@ -56,6 +56,9 @@ def python_entries(scratch: Path) -> Iterator[Entry]:
     )
     files = [Path(line) for line in output(program, "-I", "-S", "-c", listing).split("\n") if line]
     home = Path(json.__file__).parent.parent
+    # Whole packages: some modules stand in for others that are then not listed.
+    packages = {file.parent for file in files if file.is_relative_to(home)} - {home}
+    files += [file for package in packages for file in package.glob("*.py") if file not in files]
     extensions = [file for file in files if file.suffix == ".so"]
     linked = output("ldd", program, *extensions)
     found = {"usr/bin/python3": stripped(program, scratch)}

@@ -43,7 +43,7 @@ ENTRIES = (
 TAR = "71389f8efc571186da385f82ba83f43835eea7ce533ba2944fcea317dbeee155"
 """sha256 of the archive of ENTRIES."""
 
-GZIP = "a0e6c2fd85781d29e95fa10f4190a7af5f1c0d02622de60f16f092fd5e5a8515"
+GZIP = "92c7bf3a9817fc1d965a697d2102092116b41742cc93b51df5386abe65179ed2"
 """sha256 of the same, compressed by the reference zlib."""
 
 

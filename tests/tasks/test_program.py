@@ -1,0 +1,34 @@
+"""A newcomer who types something wrong gets the nearest right word."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["bild"], "did you mean `build`?"),
+        (["deploy.stats"], "did you mean `deploy.status`?"),
+        (["build", "--whi"], "did you mean `--why`?"),
+        (["xyzzy"], "`./inv --list` names every task"),
+    ],
+)
+def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
+    """Exit code 2, one line and a hint; no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lockgate.tasks.program", *typed],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"No idea what '{typed[-1]}' is", f"  hint: {meant}"]

@@ -36,7 +36,12 @@ def control(path: Path) -> dict[str, str]:
         UsageError: it is not a package.
         StorageError: it cannot be read.
     """
-    (fields,) = paragraphs(control_files(path)["control"].decode("utf-8"), what=path.name)
+    data = control_files(path)["control"]
+    try:
+        (fields,) = paragraphs(data.decode("utf-8"), what=path.name)
+    except ValueError as error:
+        # Not UTF-8, or not exactly one paragraph.
+        raise _unreadable(path, error) from None
     return fields
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 
 INV = (sys.executable, "-m", "invoke")
+
+SETTLED = """
+scan:
+  database: embedded
+environments:
+  dev: {severity: MEDIUM, blocks: false, embedded_advisories: true, database_max_age_days: 36500,
+        development_key: true, dirty: true, unsandboxed_scanner: true, port: 0}
+  staging: {embedded_advisories: true, database_max_age_days: 36500, development_key: true,
+            unsandboxed_scanner: true, port: 0}
+  prod: {database_max_age_days: 36500, unsandboxed_scanner: true, port: 0}
+"""
+"""What tests settle: any free port, the advisories of the repository however old they have become."""
 
 
 class Repository:
@@ -66,6 +80,51 @@ class Repository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
 
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text in a file; it must be there."""
+        path = self.path / file
+        text = path.read_text()
+        assert old in text, f"{file} holds no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+    def record(self, name: str, component: str = "app") -> Any:
+        """Return the record that a stage left."""
+        return json.loads(
+            (self.path / ".lockgate" / "records" / component / f"{name}.json").read_bytes()
+        )
+
+    @property
+    def subject(self) -> str:
+        """Digest of the image that was built last."""
+        return str(self.record("image")["subject"])
+
+    @property
+    def store(self) -> Path:
+        """The image layout."""
+        return self.path / ".lockgate" / "store"
+
+    def blob(self, digest: str) -> Path:
+        """Return where a blob lies."""
+        return self.store / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def damaged(self) -> list[str]:
+        """Return what is wrong with the store: blobs that are not what their name says, a broken index.
+
+        Files that begin with a dot are being written, or were when their writer was killed: no reader of a
+        layout looks at them.
+        """
+        wrong = [
+            path.name
+            for path in (self.store / "blobs" / "sha256").glob("[!.]*")
+            if hashlib.sha256(path.read_bytes()).hexdigest() != path.name
+        ]
+        index = self.store / "index.json"
+        if index.exists():
+            for entry in json.loads(index.read_bytes())["manifests"]:
+                if not self.blob(entry["digest"]).exists():
+                    wrong.append(f"index.json names {entry['digest']}, which is not there")
+        return wrong
+
 
 def copy_project(into: Path) -> Repository:
     """Copy what the flow needs of this repository and commit it."""
@@ -79,6 +138,15 @@ def copy_project(into: Path) -> Repository:
     repository.git("init", "--quiet", "--initial-branch=main")
     repository.commit("start")
     return repository
+
+
+def copy_settled(into: Path) -> Repository:
+    """The same, with settings that suit a test."""
+    made = copy_project(into)
+    with (made.path / "lockgate.yaml").open("a") as file:
+        file.write(SETTLED)
+    made.commit("settle")
+    return made
 
 
 @pytest.fixture
@@ -95,3 +163,36 @@ def make_repository(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return copy_project(tmp_path_factory.mktemp(name) / "repository")
 
     return make
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Repository:
+    """A fresh copy with settings that suit a test; nothing was built."""
+    return copy_settled(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A copy in which the app is built, scanned and signed. Tests that change it take `work`."""
+    made = copy_settled(tmp_path_factory.mktemp("finished") / "repository")
+    made.inv("build", "scan", "sign")
+    return made
+
+
+@pytest.fixture
+def work(finished: Repository, tmp_path: Path) -> Iterator[Repository]:
+    """A copy of `finished` of the test's own; what it deploys is stopped at the end."""
+    place = tmp_path / "work"
+    shutil.copytree(finished.path, place, symlinks=True)
+    made = Repository(place)
+    yield made
+    made.inv("deploy.stop")
+
+
+@pytest.fixture(scope="session")
+def downloads(finished: Repository) -> Path:
+    """The folder of downloads, in which everything is that the app's image is made of."""
+    assert finished.subject
+    named = os.environ.get("LOCKGATE_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(base) / "lockgate"

@@ -63,7 +63,11 @@ def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     )
     found = place / "bin" / "python"
     install: list[str | Path] = [found, "-m", "pip", "install", "--quiet", "--no-deps"]
-    lock: list[str | Path] = ["--require-hashes", "--requirement", ROOT / "requirements" / "inv.txt"]
+    lock: list[str | Path] = [
+        "--require-hashes",
+        "--requirement",
+        ROOT / "requirements" / "inv.txt",
+    ]
     for what in (lock, [wheel]):
         done = subprocess.run(
             [*install, *what], capture_output=True, text=True, timeout=600, check=False

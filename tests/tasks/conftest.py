@@ -45,6 +45,8 @@ components:
 build:
   mirror: {mirror}
   security_mirror: {mirror}
+scan:
+  database: embedded
 environments:
   dev: {{severity: MEDIUM, blocks: false, embedded_advisories: true, development_key: true, dirty: true,
         unsandboxed_scanner: true, database_max_age_days: 36500, port: 0}}

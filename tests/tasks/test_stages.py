@@ -237,14 +237,21 @@ def test_unreadable_waivers_stop_the_gate(text: str, said: str, built_mini: Mini
     assert answer.out == ""
 
 
-def test_missing_waivers_stop_the_gate(built_mini: Mini) -> None:
-    """A file that was there and is gone is no empty file."""
+def test_without_waivers_nothing_is_permitted(built_mini: Mini) -> None:
+    """A repository that never wrote the file has no waivers, and the gate is as closed as it was."""
     (built_mini.path / "policies" / "waivers.yaml").unlink()
+
+    assert built_mini.inv("scan", "-c", "web", "-e", "staging").code == 3
+
+
+def test_waivers_that_the_settings_name_must_be_there(built_mini: Mini) -> None:
+    """A file that somebody named and that is not there is no empty file: exit 2."""
+    built_mini.settings("project: mini\n", "project: mini\nwaivers: policies/mine.yaml\n")
 
     answer = built_mini.inv("scan", "-c", "web")
 
     assert answer.code == 2
-    assert "there is no policies/waivers.yaml" in answer.err
+    assert "there is no policies/mine.yaml" in answer.err
 
 
 def test_a_dirty_tree_is_recorded_in_dev(built_mini: Mini) -> None:

@@ -1,4 +1,4 @@
-"""Run a program: a time limit, drained pipes, a named environment, its whole process group ended."""
+"""Run a program: a time limit that ends its whole process group, drained pipes, a named environment."""
 
 from __future__ import annotations
 

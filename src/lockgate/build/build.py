@@ -17,7 +17,7 @@ from lockgate.build import config
 from lockgate.build.layer import Entry, Layer, write_layer
 from lockgate.build.model import Image, Package, PlatformImage
 from lockgate.build.naming import name_image
-from lockgate.build.plan import Plan, builder_id
+from lockgate.build.plan import Plan, builder_id, layer_format
 from lockgate.build.tree import ContentHash, SourceFile
 from lockgate.oci.manifest import (
     CONFIG,
@@ -80,16 +80,16 @@ def build(
         layout,
         cache,
         f"app-{plan.component}",
-        {"SOURCE": plan.source.content, "BUILDER": builder_id()},
+        {"SOURCE": plan.source.content, "BUILDER": layer_format()},
         lambda: Ingredients(_app_entries(plan), tuple),
     )
 
     def one(platform: str) -> tuple[PlatformImage, Descriptor, Descriptor]:
         arch = platform.replace("/", "-")
-        below = {"STACK": plan.stack_lock, "PLATFORM": platform, "BUILDER": builder_id()}
+        below = {"STACK": plan.stack_lock, "PLATFORM": platform, "BUILDER": layer_format()}
         first = _layer(layout, cache, f"base-{plan.stack}-{arch}", below, lambda: base(platform))
         needs = {"DEPS": plan.requirements, "PYTHON": plan.python, "STACK": plan.stack_lock}
-        needs |= {"PLATFORM": platform, "BUILDER": builder_id()}
+        needs |= {"PLATFORM": platform, "BUILDER": layer_format()}
         second = _layer(
             layout, cache, f"deps-{plan.component}-{arch}", needs, lambda: dependencies(platform)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lockgate import __version__
 from lockgate.base.canonical import Record, encode
-from lockgate.build.layer import zlib_is_reference
+from lockgate.build.layer import LEVEL, zlib_is_reference
 from lockgate.build.model import Source
 from lockgate.oci.digest import Digest
 
@@ -59,10 +59,15 @@ class Plan(Record, frozen=True):
             "CONFIG": Digest.of(config),
             "STACK": self.stack_lock,
             "DEPS": self.requirements,
-            "BUILDER": builder_id(),
+            "BUILDER": layer_format(),
         }
 
 
 def builder_id() -> str:
     """Return who builds: this version, and a mark when zlib is not the reference implementation."""
     return f"lockgate/native@{__version__}" + ("" if zlib_is_reference() else "+other-zlib")
+
+
+def layer_format() -> str:
+    """Return what a layer's bytes depend on beside its files: the builder and how hard zlib tries."""
+    return f"{builder_id()} zlib {LEVEL}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.canonical import Record, encode
-from lockgate.base.errors import LockgateError, RemoteError, UsageError
+from lockgate.base.errors import LockgateError, RemoteError, ToolMissing, UsageError
 from lockgate.base.files import atomic_write, exclusive
 from lockgate.base.settings import Settings
 from lockgate.gate.decide import decide, lapses_at
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lockgate.build.model import Image
     from lockgate.gate.decision import Waiver
     from lockgate.scan.database import DatabaseDir
+    from lockgate.scan.trivy_install import Located
     from lockgate.tasks.session import Session
 
 _BUNDLED = Path(__file__).parent.parent / "bundled" / "advisories"
@@ -139,7 +140,7 @@ def run(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, 
         kept = cached(session, image, depends)
         if kept is not None:
             return kept
-        located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
+        located = _locate()
         if located.note:
             console.say("scan", located.note, tone="warn")
         report = scan(
@@ -153,6 +154,14 @@ def run(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, 
         )
         session.cache.keep("scan", image.component, depends, report)
     return report
+
+
+def _locate() -> Located:
+    """Return the Trivy to scan with; that none can be had is a scan that could not be done."""
+    try:
+        return trivy_install.locate(os.environ.get("PATH", ""), user_cache())
+    except RemoteError as error:
+        raise ToolMissing(f"trivy is not on PATH, and {error.message}", hint=error.hint) from None
 
 
 def raw_reports(session: Session) -> Path:

@@ -76,6 +76,13 @@ def app_change(copy: Path, runs: int) -> None:
     for peer in peers:
         figure = pairs(ours, peer, runs)
         print(line(f"app-only change: inv build vs {peer.name}", figure, "goal < 1, ours < 0.5 s"))
+    # buildah leaves its driver's folder mounted on itself.
+    subprocess.run(
+        ["umount", str(copy / ".peer" / "root" / "overlay")],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
     if not peers:
         once(ours)
         times = sorted(once(ours) for _ in range(runs))
@@ -98,10 +105,11 @@ def buildah(copy: Path, touch: object) -> Command | None:
     if shutil.which("buildah") is None or shutil.which("skopeo") is None:
         return None
     store = copy / ".lockgate" / "store"
+    # overlay is buildah's faster driver; it needs a file system that can be overlaid.
     storage = ["--root", str(copy / ".peer/root"), "--runroot", str(copy / ".peer/run")]
-    storage += ["--storage-driver", "vfs"]
+    storage += ["--storage-driver", "overlay"]
     base = "localhost/base:latest"
-    place = f"containers-storage:[vfs@{copy}/.peer/root+{copy}/.peer/run]{base}"
+    place = f"containers-storage:[overlay@{copy}/.peer/root+{copy}/.peer/run]{base}"
     subprocess.run(
         ["skopeo", "copy", "--quiet", f"oci:{store}:app-linux-amd64", place],
         check=True,

@@ -83,12 +83,12 @@ def _build(session: Session, plan: Plan) -> Image:
 @reported
 def lock(context: Context, stack: str = "") -> None:
     """Resolve a stack's packages anew and write its lock. Example: inv build.lock --stack python."""
-    from lockgate.tasks import building
+    from lockgate.tasks import locking
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    for name in [stack] if stack else sorted(building.stacks_in_use(session)):
-        building.relock(session, name)
+    for name in [stack] if stack else sorted(locking.stacks_in_use(session)):
+        locking.relock(session, name)
 
 
 @task(help=helps("component"))

@@ -8,15 +8,17 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from lockgate.base.errors import PackageGone, TrustError, UsageError
-from lockgate.base.files import atomic_write, exclusive
+from lockgate.base.errors import DigestMismatch, PackageGone, TrustError, UsageError
+from lockgate.base.files import exclusive
 from lockgate.build import git, stack, tree
 from lockgate.build.model import Image
 from lockgate.build.naming import name_image
 from lockgate.build.plan import Plan
 from lockgate.build.stack_lock import LOCK, open_stack
 from lockgate.oci.digest import Digest
+from lockgate.oci.manifest import Manifest
 from lockgate.tasks.console import megabytes, quantity
+from lockgate.tasks.locking import mirrors, relock
 from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from lockgate.base.settings import Component, Environment
     from lockgate.build.apt_sources import Mirrors
     from lockgate.build.build import Ingredients
-    from lockgate.build.stack_lock import LockedStack, StackLock
+    from lockgate.build.stack_lock import LockedStack
     from lockgate.tasks.session import Session
 
 
@@ -99,7 +101,11 @@ def refuse_dirty(plan: Plan, environment: Environment, name: str) -> None:
 
 
 def cached(session: Session, plan: Plan) -> Image | None:
-    """Return the image of an earlier build of the same plan, when the store still has it."""
+    """Return the image of an earlier build of the same plan, when the store still has it.
+
+    Raises:
+        DigestMismatch: a blob of it was changed.
+    """
     kept = session.cache.find("build", plan.component, plan.inputs, Image)
     if kept is None or not _whole(session, kept):
         return None
@@ -112,11 +118,31 @@ def cached(session: Session, plan: Plan) -> Image | None:
 
 
 def _whole(session: Session, image: Image) -> bool:
+    """True when the store has every blob of the image.
+
+    Manifests and configurations are read and checked, layers by their length only: a cached run is to be
+    quick, and whoever uses a layer (scan, verify, deploy) reads all of it.
+
+    Raises:
+        DigestMismatch: a blob is there and has other bytes, or another length.
+    """
     layout = session.layout
     wanted = {image.subject}
     for one in image.platforms:
         wanted |= {one.manifest, one.config, *one.layers}
-    return all(layout.has(digest) for digest in wanted)
+    if not all(layout.has(digest) for digest in wanted):
+        return False
+    for descriptor in layout.manifests(image.subject):
+        manifest = Manifest.parse(layout.read(descriptor.digest))
+        layout.read(manifest.config.digest)
+        for layer in manifest.layers:
+            path = layout.path(layer.digest)
+            if path.stat().st_size != layer.size:
+                raise DigestMismatch(
+                    f"blob {Digest(layer.digest).short} is not {layer.size} bytes long",
+                    hint=f"remove {path} and run `inv build` again",
+                )
+    return True
 
 
 def run(session: Session, plan: Plan) -> Image:
@@ -218,82 +244,6 @@ class _Fetcher:
     @functools.cached_property
     def _mirrors(self) -> Mirrors:
         return mirrors(self._session)
-
-
-def mirrors(session: Session) -> Mirrors:
-    """Return the package mirrors: those of the settings, else of the machine's apt sources."""
-    from pathlib import Path
-
-    from lockgate.build.apt_sources import find_mirrors
-
-    chosen = session.settings.build
-    return find_mirrors(Path("/"), mirror=chosen.mirror, security_mirror=chosen.security_mirror)
-
-
-def stacks_in_use(session: Session) -> set[str]:
-    """Return the names of the stacks that components name."""
-    return {one.stack for one in session.settings.components.values()}
-
-
-def relock(session: Session, name: str) -> None:
-    """Resolve a stack's packages anew, write its lock, and say what moved.
-
-    Raises:
-        LockgateError: from the mirror or the resolution; the old lock stays then.
-    """
-    from lockgate.build import debian, stack_lock
-
-    shipped = stack.folder(name, session.root)
-    data = (shipped / stack.FILE).read_bytes()
-    # A stack that Lockgate ships becomes the repository's own with its first lock there.
-    home = session.root / "stacks" / name
-    wanted = stack.load(data, what=f"{name}/{stack.FILE}")
-    started = time.monotonic()
-    previous = _previous(shipped)
-    with session.console.bar(f"indexes of {', '.join(wanted.suites)}") as progress:
-        made = debian.lock(
-            wanted,
-            mirrors(session),
-            file=data,
-            now=int(time.time()),
-            progress=progress,
-            previous=previous,
-        )
-    if home != shipped:
-        atomic_write(home / stack.FILE, data)
-    atomic_write(home / LOCK, stack_lock.dump(made))
-    moved = _moves(previous, made)
-    count = sum(len(packages) for packages in made.packages.values())
-    session.console.say(
-        "lock",
-        f"{name}  {quantity(count, 'package')} of Debian {made.release}, "
-        + (f"{len(moved)} moved" if moved else "nothing moved"),
-        started=started,
-    )
-    session.console.block(moved)
-
-
-def _previous(home: Path) -> StackLock | None:
-    from lockgate.build import stack_lock
-
-    try:
-        return stack_lock.parse((home / LOCK).read_bytes(), what=LOCK)
-    except (OSError, UsageError):
-        return None  # the first lock, or one that is being replaced because it is not readable
-
-
-def _moves(previous: StackLock | None, made: StackLock) -> list[str]:
-    if previous is None:
-        return []
-    old = {
-        (arch, one.name): one.version for arch, all_ in previous.packages.items() for one in all_
-    }
-    new = {(arch, one.name): one.version for arch, all_ in made.packages.items() for one in all_}
-    return [
-        f"{name} {arch}  {old.get((arch, name), '-')} → {new.get((arch, name), '-')}"
-        for arch, name in sorted(old.keys() | new.keys())
-        if old.get((arch, name)) != new.get((arch, name))
-    ]
 
 
 def compare(session: Session, plan: Plan, image: Image) -> int:

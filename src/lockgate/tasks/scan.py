@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.build.model import Image
     from lockgate.scan.database import DatabaseDir
     from lockgate.scan.model import Database, Report
-    from lockgate.tasks.scanning import Verdict
+    from lockgate.tasks.judging import Verdict
     from lockgate.tasks.session import Session
 
 
@@ -34,7 +34,7 @@ def scan(
     """Scan the built digest, and let the gate decide. Example: inv scan -e prod."""
     from lockgate.build.model import Image
     from lockgate.gate.decide import require_open
-    from lockgate.tasks import scanning
+    from lockgate.tasks import judging, scanning
     from lockgate.tasks.session import open_session
 
     session = open_session()
@@ -52,7 +52,7 @@ def scan(
         if plan:
             continue
         report = _report(session, image, chosen, depends)
-        verdict = scanning.judge(session, report, name, env, int(time.time()))
+        verdict = judging.judge(session, report, name, env, int(time.time()))
         _show(session, verdict)
         session.keep(name, "report", report)
         session.keep(name, f"decision-{verdict.decision.environment}", verdict.decision)
@@ -90,7 +90,7 @@ def _database(found: Database) -> str:
 
 def _show(session: Session, verdict: Verdict) -> None:
     from lockgate.gate import render
-    from lockgate.tasks import scanning
+    from lockgate.tasks import judging
 
     decision = verdict.decision
     component = session.settings.components[decision.component]
@@ -100,7 +100,7 @@ def _show(session: Session, verdict: Verdict) -> None:
     also = f"   ({verdict.elsewhere})" if verdict.elsewhere else ""
     session.console.say("gate", render.headline(decision) + also, tone=tone)
     session.console.block(list(render.table(decision, requirements=requirements)))
-    scanning.publish(session, decision)
+    judging.publish(session, decision)
 
 
 @task(

@@ -1,51 +1,28 @@
-"""The scan stage's and the gate's edges, made from the settings: Trivy, advisories, waivers."""
+"""The scan stage's edges, made from the settings: Trivy and the advisories."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from lockgate.base.canonical import Record, encode
-from lockgate.base.errors import LockgateError, RemoteError, ToolMissing, UsageError
-from lockgate.base.files import atomic_write, exclusive
-from lockgate.base.settings import Settings
-from lockgate.gate.decide import decide, lapses_at
-from lockgate.gate.decision import Decision
-from lockgate.gate.threshold import from_environment
+from lockgate.base.canonical import encode
+from lockgate.base.errors import RemoteError, ToolMissing, UsageError
+from lockgate.base.files import exclusive
 from lockgate.oci.digest import Digest
 from lockgate.scan import database, trivy_install
 from lockgate.scan.model import Report
-from lockgate.tasks.console import quantity
 from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lockgate.base.settings import Environment
     from lockgate.build.model import Image
-    from lockgate.gate.decision import Waiver
     from lockgate.scan.database import DatabaseDir
     from lockgate.scan.trivy_install import Located
     from lockgate.tasks.session import Session
 
 _BUNDLED = Path(__file__).parent.parent / "bundled" / "advisories"
-
-
-class Verdict(Record, frozen=True):
-    """A decision as it is kept, with what people are told beside it."""
-
-    decision: Decision
-    elsewhere: str
-    """What a stricter environment would refuse; empty when it would not."""
-
-
-class Scanned(NamedTuple):
-    """A report, and whether it was made now."""
-
-    report: Report
-    fresh: bool
 
 
 def advisories_folder(session: Session) -> Path:
@@ -169,112 +146,6 @@ def raw_reports(session: Session) -> Path:
     return session.folder / "records" / "reports"
 
 
-def judge(session: Session, report: Report, component: str, env: str, now: int) -> Verdict:
-    """Return the gate's verdict, from the cache while it still holds.
-
-    It lapses when the database becomes too old for the environment and when the first waiver that it rests
-    on ends; it does not apply when report, waivers or threshold are others.
-
-    Raises:
-        UsageError: the waivers cannot be read.
-        ToolError: the database is too old, or the report is empty.
-    """
-    name, environment = session.settings.target(env)
-    data = _waivers(session)
-    depends = {
-        "REPORT": Digest.of(encode(report)),
-        "WAIVERS": Digest.of(data),
-        "THRESHOLD": Digest.of(encode([name, from_environment(environment)])),
-        "ELSEWHERE": Digest.of(encode(_strictness(session))),
-    }
-    kept = session.cache.find("gate", f"{component}-{name}", depends, Verdict)
-    if kept is not None and kept.decision.decided <= now < lapses_at(kept.decision):
-        return kept
-    read = _reader(session, data, now)
-    made = Verdict(
-        decision=decide(
-            report,
-            component=component,
-            environment=name,
-            threshold=from_environment(environment),
-            waivers=read(environment.waiver_max_days),
-            now=now,
-        ),
-        elsewhere=_elsewhere(session, report, component, name, read, now),
-    )
-    session.cache.keep("gate", f"{component}-{name}", depends, made)
-    return made
-
-
-def _waivers(session: Session) -> bytes:
-    path = session.root / session.settings.waivers
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        if session.settings.waivers == Settings.waivers:
-            return b"waivers: []\n"  # nothing is permitted; a file that the settings name must be there
-        raise UsageError(
-            f"there is no {session.settings.waivers}",
-            hint="write `waivers: []` into it when nothing is waived",
-        ) from None
-    except OSError as error:
-        raise UsageError(f"{session.settings.waivers} cannot be read: {error.strerror}") from None
-
-
-def _reader(session: Session, data: bytes, now: int) -> Callable[[int], tuple[Waiver, ...]]:
-    from lockgate.gate import waiver
-
-    def read(max_days: int) -> tuple[Waiver, ...]:
-        return waiver.parse(
-            data,
-            today=waiver.day(now),
-            max_days=max_days,
-            components=tuple(session.settings.components),
-            what=session.settings.waivers,
-        )
-
-    return read
-
-
-def _strictness(session: Session) -> list[object]:
-    return [
-        [name, from_environment(one), one.development_key, one.key]
-        for name, one in sorted(session.settings.environments.items())
-    ]
-
-
-def _elsewhere(
-    session: Session,
-    report: Report,
-    component: str,
-    current: str,
-    read: Callable[[int], tuple[Waiver, ...]],
-    now: int,
-) -> str:
-    """Say what the last environment in the settings, the strictest by convention, would refuse."""
-    name, environment = list(session.settings.environments.items())[-1]
-    if name == current:
-        return ""
-    reasons: list[str] = []
-    try:
-        decision = decide(
-            report,
-            component=component,
-            environment=name,
-            threshold=from_environment(environment),
-            waivers=read(environment.waiver_max_days),
-            now=now,
-        )
-        reasons += decision.refusals
-        if decision.blocks and decision.violations:
-            reasons.append(quantity(len(decision.violations), "finding"))
-    except LockgateError as error:
-        reasons.append(error.message)
-    if not environment.key and not environment.development_key:
-        reasons.append("development key")
-    return f"{name} would refuse: {', '.join(reasons)}" if reasons else ""
-
-
 def refresh(session: Session, name: str) -> tuple[str, int]:
     """Read the changelogs of a stack's locked packages into the embedded advisories.
 
@@ -287,7 +158,7 @@ def refresh(session: Session, name: str) -> tuple[str, int]:
     from lockgate.build import debs, stack
     from lockgate.build.stack_lock import open_stack
     from lockgate.scan.refresh import changelog_of, refresh_debian
-    from lockgate.tasks.building import mirrors
+    from lockgate.tasks.locking import mirrors
 
     if not (session.root / "advisories").is_dir():
         raise UsageError(
@@ -308,19 +179,3 @@ def refresh(session: Session, name: str) -> tuple[str, int]:
         read=changelog_of,
     )
     return path.name, len(made.packages)
-
-
-def publish(session: Session, decision: Decision) -> None:
-    """Write what other tools read, the decision as JSON and SARIF, under `out/`, unless it is there."""
-    folder = session.root / "out" / decision.component
-    written, findings = (
-        folder / f"decision-{decision.environment}.json",
-        folder / f"findings-{decision.environment}.sarif",
-    )
-    data = encode(decision) + b"\n"
-    if findings.exists() and written.exists() and written.read_bytes() == data:
-        return
-    from lockgate.gate.sarif import sarif
-
-    atomic_write(findings, sarif(decision))
-    atomic_write(written, data)  # last: it says that both are of this decision

@@ -80,6 +80,10 @@ _KNOWN = (
         "ensurepip",
         "this Python has no `venv` module (Debian: apt install python3-venv), or install uv",
     ),
+    (
+        "Hash mismatch",
+        "a package does not have the hash in requirements/inv.txt: do not trust this index",
+    ),
     ("HASH", "a package does not have the hash in requirements/inv.txt: do not trust this index"),
     ("hash", "a package does not have the hash in requirements/inv.txt: do not trust this index"),
     ("onnection", "the package index cannot be reached: check the network and `pip config list`"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -107,6 +108,12 @@ class Console:
         with self._turn:
             self._wipe()
             print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+def _as_called(text: str) -> str:
+    """Write commands in a text as they were called here: `./inv build` where the wrapper is in use."""
+    called = os.environ.get("LOCKGATE_INV", "inv")
+    return text if called == "inv" else re.sub(r"(?<![\w./])inv (?=[a-z])", f"{called} ", text)
 
 
 class _Bar:

@@ -176,3 +176,17 @@ def test_every_line_of_a_stage_names_the_digest(built_mini: Mini) -> None:
 
     for command in ("build", "scan", "sign", "verify"):
         assert short in built_mini.inv(command, "-c", "web").err.splitlines()[0]
+
+
+def test_hints_name_the_wrapper_where_it_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hint works when pasted: `./inv` sets LOCKGATE_INV, and commands are written that way."""
+    from lockgate.tasks.console import Console
+
+    monkeypatch.setenv("LOCKGATE_INV", "./inv")
+    Console().problem("nothing was built", "run `inv build` first; not ./inv twice, not invent")
+    assert capsys.readouterr().err.splitlines() == [
+        "nothing was built",
+        "  hint: run `./inv build` first; not ./inv twice, not invent",
+    ]

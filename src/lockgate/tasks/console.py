@@ -107,7 +107,7 @@ class Console:
     def _write(self, line: str) -> None:
         with self._turn:
             self._wipe()
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            print(_as_called(line.rstrip()), file=sys.stderr, flush=True)
 
 
 def _as_called(text: str) -> str:

@@ -40,13 +40,17 @@ class Repository:
         self.path = path
 
     def inv(
-        self, *arguments: str, env: Mapping[str, str] | None = None, code: int | None = 0
+        self, *arguments: str, env: Mapping[str, str | None] | None = None, code: int | None = 0
     ) -> subprocess.CompletedProcess[str]:
-        """Run `inv` there; fail the test when the exit code is another than `code`."""
+        """Run `inv` there; fail the test when the exit code is another than `code`.
+
+        A variable that is None in `env` is not set.
+        """
+        variables = {**os.environ, "LOCKGATE_QUIET": "", **(env or {})}
         done = subprocess.run(
             [*INV, *arguments],
             cwd=self.path,
-            env={**os.environ, "LOCKGATE_QUIET": "", **(env or {})},
+            env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,
             text=True,
             timeout=600,
@@ -79,6 +83,12 @@ class Repository:
         """Commit everything."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
+
+    def settle(self) -> None:
+        """Add what tests settle to `lockgate.yaml`, and commit it."""
+        with (self.path / "lockgate.yaml").open("a") as file:
+            file.write(SETTLED)
+        self.commit("settle")
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace text in a file; it must be there."""
@@ -120,9 +130,10 @@ class Repository:
         ]
         index = self.store / "index.json"
         if index.exists():
-            for entry in json.loads(index.read_bytes())["manifests"]:
-                if not self.blob(entry["digest"]).exists():
-                    wrong.append(f"index.json names {entry['digest']}, which is not there")
+            named = [entry["digest"] for entry in json.loads(index.read_bytes())["manifests"]]
+            wrong += [
+                f"{one} is named and not there" for one in named if not self.blob(one).exists()
+            ]
         return wrong
 
 
@@ -138,15 +149,6 @@ def copy_project(into: Path) -> Repository:
     repository.git("init", "--quiet", "--initial-branch=main")
     repository.commit("start")
     return repository
-
-
-def copy_settled(into: Path) -> Repository:
-    """The same, with settings that suit a test."""
-    made = copy_project(into)
-    with (made.path / "lockgate.yaml").open("a") as file:
-        file.write(SETTLED)
-    made.commit("settle")
-    return made
 
 
 @pytest.fixture
@@ -168,13 +170,16 @@ def make_repository(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 @pytest.fixture
 def settled(tmp_path: Path) -> Repository:
     """A fresh copy with settings that suit a test; nothing was built."""
-    return copy_settled(tmp_path / "repository")
+    made = copy_project(tmp_path / "repository")
+    made.settle()
+    return made
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A copy in which the app is built, scanned and signed. Tests that change it take `work`."""
-    made = copy_settled(tmp_path_factory.mktemp("finished") / "repository")
+    made = copy_project(tmp_path_factory.mktemp("finished") / "repository")
+    made.settle()
     made.inv("build", "scan", "sign")
     return made
 

@@ -1,0 +1,162 @@
+"""Killed at any moment, the flow leaves a whole store, and the next run finishes with the same digest."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Repository
+
+INV = (sys.executable, "-m", "invoke")
+
+SEED = 20261121
+MOMENTS = 14
+"""Kills in a row. Each leaves what it did, so that later ones fall into later stages too."""
+
+
+def start(repository: Repository) -> subprocess.Popen[bytes]:
+    """Start the flow up to the signature, in a process group of its own."""
+    return subprocess.Popen(
+        [*INV, "build", "scan", "sign"],
+        cwd=repository.path,
+        env={**os.environ, "LOCKGATE_QUIET": ""},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def finish_undisturbed(repository: Repository, like: Repository) -> None:
+    """Run to the end; the result is that of a repository where nothing was killed."""
+    repository.inv("build", "scan", "sign")
+    assert repository.subject == like.subject
+    assert repository.damaged() == []
+    assert "5 of 5" in repository.inv("verify").stdout
+    assert leftovers(repository) == []
+
+
+def leftovers(repository: Repository) -> list[str]:
+    """Return records and cache entries that are no JSON: what is there must be whole."""
+    wrong = []
+    for folder in ("records", "cache"):
+        for path in (repository.path / ".lockgate" / folder).rglob("[!.]*.json"):
+            try:
+                json.loads(path.read_bytes())
+            except ValueError:
+                wrong.append(str(path))
+    return wrong
+
+
+@pytest.fixture
+def same(settled: Repository, finished: Repository) -> Repository:
+    """A fresh copy of the very commit that was built in `finished`."""
+    shutil.rmtree(settled.path)
+    shutil.copytree(finished.path, settled.path, ignore=shutil.ignore_patterns(".lockgate", "out"))
+    return settled
+
+
+def test_sigkill_at_any_moment(same: Repository, finished: Repository) -> None:
+    """After each of many kills the store is whole, and the run after the last one ends as if nothing was."""
+    chance = random.Random(SEED)  # noqa: S311 - it chooses moments
+    killed = 0
+    for _ in range(MOMENTS):
+        with start(same) as child:
+            try:
+                # Most work is in the first seconds of what is left to do.
+                child.wait(timeout=0.15 + chance.expovariate(1 / 0.8))
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait(timeout=30)
+                killed += 1
+        if same.store.exists():
+            assert same.damaged() == []
+        assert leftovers(same) == []
+
+    assert killed >= MOMENTS // 2
+    finish_undisturbed(same, finished)
+
+
+@pytest.mark.parametrize("word", ["wheels", "→", "gate"])
+def test_sigkill_after_each_line(word: str, same: Repository, finished: Repository) -> None:
+    """Killed right after each event that the flow tells of, the next run takes up from there."""
+    with start(same) as child:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if word in line.decode():
+                os.killpg(child.pid, signal.SIGKILL)
+                break
+        else:
+            pytest.fail(f"the flow never said {word!r}")
+        child.wait(timeout=30)
+
+    assert same.damaged() == []
+    finish_undisturbed(same, finished)
+
+
+@pytest.mark.parametrize("word", ["wheels", "→"])
+def test_ctrl_c_is_130_and_the_next_run_continues(
+    word: str, same: Repository, finished: Repository
+) -> None:
+    """SIGINT to the group, as a terminal sends it: one line, exit 130, nothing of ours lives on."""
+    with start(same) as child:
+        assert child.stderr is not None
+        said = b""
+        for line in child.stderr:
+            said += line
+            if word in line.decode():
+                os.killpg(child.pid, signal.SIGINT)
+                break
+        said += child.stderr.read()
+        code = child.wait(timeout=60)
+
+    assert code == 130, said.decode()
+    assert said.decode().splitlines()[-1] == "stopped by Ctrl-C; what was finished is kept"
+    assert b"Traceback" not in said
+    assert scanners(same.path) == []
+    assert same.damaged() == []
+    finish_undisturbed(same, finished)
+
+
+def test_a_killed_flow_leaves_no_scanner_behind(same: Repository) -> None:
+    """Trivy runs in a session of its own, and ends with the process that started it."""
+    with start(same) as child:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if "→" in line.decode():
+                break
+        deadline = time.monotonic() + 30
+        while not scanners(same.path):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait(timeout=30)
+
+    deadline = time.monotonic() + 10
+    while scanners(same.path):
+        assert time.monotonic() < deadline, "trivy lives on"
+        time.sleep(0.02)
+
+
+def scanners(root: Path) -> list[int]:
+    """Return the processes that look at an image of this repository's store."""
+    store, found = root / ".lockgate" / "store", []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            view = (process / "cwd").readlink() / "image" / "blobs"
+            if view.readlink().is_relative_to(store):
+                found.append(int(process.name))
+        except OSError:
+            continue  # it ended, is another's, or looks at nothing
+    return found

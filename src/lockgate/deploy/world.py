@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from lockgate.deploy import state
+from lockgate.deploy.choose import runner
 from lockgate.deploy.model import HISTORY, WAITS, Instance, Past, State, Waits
 from lockgate.deploy.ports import claim
 from lockgate.deploy.ready import ask
-from lockgate.deploy.runner import Runner, runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from lockgate.deploy.ready import Ask
+    from lockgate.deploy.runner import Runner
 
 
 class World(NamedTuple):

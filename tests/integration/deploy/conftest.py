@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import pytest
 
 from lockgate.build.layer import Entry, Layer, write_layer
+from lockgate.deploy.choose import runner
 from lockgate.deploy.local import deploy, stop
 from lockgate.deploy.model import Deployment, Service, Waits
-from lockgate.deploy.runner import NAMESPACES, Runner, runner
+from lockgate.deploy.runner import NAMESPACES, Runner
 from lockgate.deploy.world import World
 from lockgate.oci.layout import Layout
 from lockgate.oci.manifest import (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lockgate.base.errors import NotReady
+from lockgate.deploy.choose import runner
 from lockgate.deploy.engine import Engine, find_engine
 from lockgate.deploy.local import deploy, logs, rollback, status, stop
-from lockgate.deploy.runner import runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from lockgate.deploy.local import deploy
 from lockgate.deploy.model import Service
-from lockgate.deploy.runner import runner
+from lockgate.deploy.choose import runner
 from lockgate.deploy.world import World
 from lockgate.oci.layout import Layout
 

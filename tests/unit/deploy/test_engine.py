@@ -11,7 +11,7 @@ import pytest
 
 from lockgate.base.errors import DigestMismatch, ToolError, ToolMissing
 from lockgate.build.layer import Entry, write_layer
-from lockgate.deploy import runner as runners
+from lockgate.deploy import choose as runners
 from lockgate.deploy import sandbox
 from lockgate.deploy.archive import write_archive
 from lockgate.deploy.engine import Engine, find_engine

@@ -24,7 +24,8 @@ def main(root: Path) -> int:
     with (root / "requirements" / "install.py").open("rb") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         marker = venv / "inv.lock"
-        if marker.is_file() and marker.read_bytes() == lock.read_bytes():
+        current = marker.is_file() and marker.read_bytes() == lock.read_bytes()
+        if current and os.access(venv / "bin" / "python", os.X_OK):
             return 0  # another run did it while this one waited
         started = time.monotonic()
         count = sum("==" in line for line in lock.read_text().splitlines())
@@ -33,6 +34,9 @@ def main(root: Path) -> int:
             _install(venv, lock, root)
         except subprocess.CalledProcessError as error:
             return _explain(error)
+        except subprocess.TimeoutExpired:
+            print("inv: the installation did not finish in 15 minutes", file=sys.stderr)
+            return 6
         except OSError as error:
             print(f"inv: {venv} could not be made: {error.strerror}", file=sys.stderr)
             return 1
@@ -85,7 +89,10 @@ _KNOWN = (
         "a package does not have the hash in requirements/inv.txt: do not trust this index",
     ),
     ("HASH", "a package does not have the hash in requirements/inv.txt: do not trust this index"),
-    ("hash", "a package does not have the hash in requirements/inv.txt: do not trust this index"),
+    (
+        "do not match the hash",
+        "a package does not have the hash in requirements/inv.txt: do not trust this index",
+    ),
     ("onnection", "the package index cannot be reached: check the network and `pip config list`"),
     ("resolve", "the package index cannot be reached: check the network and `pip config list`"),
     ("timed out", "the package index cannot be reached: check the network and `pip config list`"),

@@ -28,9 +28,9 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], list[tuple[A
         calls: list[tuple[Any, ...]] = []
         real = getattr(module, name)
 
-        def called(*arguments: Any) -> Any:
+        def called(*arguments: Any, **named: Any) -> Any:
             calls.append(arguments)
-            return real(*arguments)
+            return real(*arguments, **named)
 
         monkeypatch.setattr(module, name, called)
         return calls

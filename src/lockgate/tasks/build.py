@@ -41,7 +41,7 @@ def build(
             _explain(session, wanted)
         if plan:
             continue
-        image = _build(session, wanted)
+        image = _build(session, wanted, relock_allowed=environment.dirty)
         if json:
             session.emit(image)
 
@@ -60,7 +60,7 @@ def _short(value: str) -> str:
     return Digest(value).short if value.startswith("sha256:") else value[:60]
 
 
-def _build(session: Session, plan: Plan) -> Image:
+def _build(session: Session, plan: Plan, *, relock_allowed: bool) -> Image:
     from lockgate.oci.digest import Digest
     from lockgate.tasks import building
 
@@ -72,7 +72,7 @@ def _build(session: Session, plan: Plan) -> Image:
     reasons = [one.reason for one in session.cache.why("build", plan.component, plan.inputs)]
     because = "first build" if reasons == ["FIRST"] else ", ".join(reasons).lower() + " changed"
     session.console.say("build", f"{plan.component}  {because}")
-    image = building.run(session, plan)
+    image = building.run(session, plan, relock_allowed=relock_allowed)
     session.console.say(
         "build", f"{' '.join(plan.platforms)} → {Digest(image.subject).short}", started=started
     )
@@ -104,7 +104,7 @@ def compare(context: Context, component: str = "") -> None:
     for name in session.components(component):
         started = time.monotonic()
         wanted = building.make_plan(session, name)
-        image = _build(session, wanted)
+        image = _build(session, wanted, relock_allowed=False)
         files = building.compare(session, wanted, image)
         session.console.say(
             "compare",

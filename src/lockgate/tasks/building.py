@@ -145,8 +145,13 @@ def _whole(session: Session, image: Image) -> bool:
     return True
 
 
-def run(session: Session, plan: Plan) -> Image:
+def run(session: Session, plan: Plan, *, relock_allowed: bool) -> Image:
     """Build and remember an image; two runs at once do the work once.
+
+    Args:
+        session: the repository.
+        plan: what to build.
+        relock_allowed: whether the environment takes an image from a lock that is not committed yet.
 
     Raises:
         PackageGone: a locked package is gone and the settings do not allow to lock again.
@@ -163,7 +168,7 @@ def run(session: Session, plan: Plan) -> Image:
         try:
             image = _build(session, plan)
         except PackageGone as error:
-            if session.settings.build.relock == "never" or "CI" in os.environ:
+            if not relock_allowed or session.settings.build.relock == "never" or "CI" in os.environ:
                 raise
             console.say("build", f"{error.message}: locking the stack again", tone="warn")
             plan, image = _relock_and_build(session, plan, error)

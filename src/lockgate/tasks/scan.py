@@ -39,6 +39,7 @@ def scan(
 
     session = open_session()
     _, environment = session.settings.target(env)
+    verdicts = []
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
         chosen = scanning.choose_database(session, None if plan else environment)
@@ -58,7 +59,10 @@ def scan(
         session.keep(name, f"decision-{verdict.decision.environment}", verdict.decision)
         if json:
             session.emit(verdict.decision)
-        require_open(verdict.decision)
+        verdicts.append(verdict.decision)
+    # Every component gets its verdict before the first closed gate ends the run.
+    for decision in verdicts:
+        require_open(decision)
 
 
 def _report(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, str]) -> Report:

@@ -103,6 +103,7 @@ def verify(
 
     session = open_session()
     session.settings.target(env)
+    verifications = []
     for one in [reference] if reference else session.components(component):
         digest = signing.resolve(session, one)
         session.console.say("verify", f"{one}  {Digest(digest).short}")
@@ -116,7 +117,9 @@ def verify(
             session.emit(found)
         else:
             sys.stdout.write("\n".join(lines(found)) + "\n")
-        require(found)
+        verifications.append(found)
+    for verification in verifications:
+        require(verification)
 
 
 def collection() -> Collection:

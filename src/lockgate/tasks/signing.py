@@ -19,7 +19,6 @@ from lockgate.tasks import scanning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lockgate.base.settings import Environment
     from lockgate.build.model import Image
@@ -208,8 +207,3 @@ def resolve(session: Session, reference: str) -> str:
 def now() -> int:
     """Return the time in seconds since 1970."""
     return int(time.time())
-
-
-def development_folder(session: Session) -> Path:
-    """Return where the development key lies."""
-    return session.folder / "keys"

@@ -77,8 +77,8 @@ class Environment:
     """Longest time, in days from the day it is read, that a waiver may run."""
     target: Literal["local"] = "local"
     """Where `inv deploy` brings the image."""
-    port: int = 8080
-    """Port on loopback where the `local` target answers; 0 picks a free one."""
+    port: int | None = None
+    """Port on loopback where the `local` target answers; 0 picks a free one. Absent: the component's own."""
     key: str = ""
     """Path of a cosign-format private key, or the name of an environment variable as `env://NAME`.
     Empty: the development key."""
@@ -122,7 +122,8 @@ class Scan:
     """Seconds after which a scan is ended and counts as not done."""
 
 
-def _default_environments() -> dict[str, Environment]:
+def default_environments() -> dict[str, Environment]:
+    """Return dev, which reports; staging, which blocks; and prod, which takes nothing but the real thing."""
     return {
         "dev": Environment(
             severity="MEDIUM",
@@ -165,8 +166,9 @@ class Settings:
     """How images are built."""
     scan: Scan = field(default_factory=Scan)
     """How images are scanned."""
-    environments: dict[str, Environment] = field(default_factory=_default_environments)
-    """The three defaults are dev, staging and prod; a section here replaces the whole set."""
+    environments: dict[str, Environment] = field(default_factory=default_environments)
+    """dev, staging and prod have defaults of their own: what stands here is laid over them, field by field.
+    Further environments start from the defaults of the fields."""
 
     def component(self, name: str) -> tuple[str, Component]:
         """Return a component and its name; with an empty name the only one.

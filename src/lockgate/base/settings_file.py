@@ -91,13 +91,34 @@ def parse(data: bytes) -> Settings:
 
     from lockgate.base import strict_yaml
 
-    content = strict_yaml.load(data, what=f"`{NAME}`")
+    content = _with_defaults(strict_yaml.load(data, what=f"`{NAME}`"))
     try:
         found: Settings = TypeAdapter(Settings).validate_python(content)
     except ValidationError as error:
         raise _explain(error.errors(include_url=False), content) from None
     _check(found)
     return found
+
+
+def _with_defaults(content: Any) -> Any:
+    """Lay what the file says of dev, staging and prod over their defaults; further environments add to them.
+
+    Whoever sets one field of `dev` means that field, and not to lose what makes it `dev`.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("environments"), dict):
+        return content
+    given = content["environments"]
+    defaults = {name: dataclasses.asdict(one) for name, one in model.default_environments().items()}
+    merged = {
+        name: {**fields, **given[name]}
+        if isinstance(given.get(name), dict)
+        else given.get(name, fields)
+        for name, fields in defaults.items()
+    }
+    return {
+        **content,
+        "environments": {**merged, **{k: v for k, v in given.items() if k not in merged}},
+    }
 
 
 def json_schema() -> dict[str, Any]:
@@ -124,6 +145,12 @@ def _check(found: Settings) -> None:
                 f"`{NAME}`: components.{name}.path leaves the repository",
                 hint="name a folder below the one of `lockgate.yaml`",
             )
+        for field, path in (("ready", component.ready), ("smoke", component.smoke)):
+            if not path.startswith("/"):
+                raise UsageError(
+                    f"`{NAME}`: components.{name}.{field} is {path!r}, which is no path of an address",
+                    hint=f"write `/{path}`",
+                )
         if not component.entrypoint:
             raise UsageError(
                 f"`{NAME}`: components.{name}.entrypoint is empty",
@@ -167,7 +194,7 @@ def _check_numbers(found: Settings) -> None:
         ]
     for name, environment in found.environments.items():
         limits += [
-            (f"environments.{name}.port", environment.port, 0, 65535),
+            (f"environments.{name}.port", environment.port or 0, 0, 65535),
             (f"environments.{name}.waiver_max_days", environment.waiver_max_days, 0, _MANY),
             (
                 f"environments.{name}.database_max_age_days",

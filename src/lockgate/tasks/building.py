@@ -96,7 +96,7 @@ def refuse_dirty(plan: Plan, environment: Environment, name: str) -> None:
         what = ", ".join(plan.source.changes[:3]) or "there is no commit"
         raise UsageError(
             f"{plan.component} has uncommitted changes ({what}); {name} builds commits only",
-            hint="commit them, or build for `-e dev`",
+            hint="commit them, or build for an environment with `dirty: true`",
         )
 
 

@@ -34,7 +34,7 @@ def run(session: Session, image: Image, env: str) -> tuple[Deployment, str]:
         _service(session, image.component),
         _world(session),
         layout=session.layout,
-        port=environment.port,
+        port=_port(session, image.component, environment),
         now=int(time.time()),
     )
     return done, _evidence(proof)
@@ -60,7 +60,7 @@ def rollback(session: Session, component: str, env: str) -> tuple[Deployment, st
         _service(session, component),
         _world(session),
         layout=session.layout,
-        port=environment.port,
+        port=_port(session, component, environment),
         now=int(time.time()),
         verify=verify,
     )
@@ -106,13 +106,15 @@ def plan(session: Session, image: Image, env: str) -> str:
     if running == image.subject and found.phase == "running":
         return f"{image.component}  {name}: {wanted} runs already at {found.url}"
     old = Digest(running).short if running else "nothing"
-    return (
-        f"{image.component}  {name}: {old} → {wanted} on {_port(environment)}, after verification"
-    )
+    port = _port(session, image.component, environment)
+    where = f"127.0.0.1:{port}" if port else "a free port of 127.0.0.1"
+    return f"{image.component}  {name}: {old} → {wanted} on {where}, after verification"
 
 
-def _port(environment: Environment) -> str:
-    return f"127.0.0.1:{environment.port}" if environment.port else "a free port of 127.0.0.1"
+def _port(session: Session, component: str, environment: Environment) -> int:
+    if environment.port is not None:
+        return environment.port
+    return session.settings.components[component].port
 
 
 def _verified(session: Session, digest: str, env: str) -> Verification:

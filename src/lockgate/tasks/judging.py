@@ -112,8 +112,10 @@ def _elsewhere(
     read: Callable[[int], tuple[Waiver, ...]],
     now: int,
 ) -> str:
-    """Say what the last environment in the settings, the strictest by convention, would refuse."""
-    name, environment = list(session.settings.environments.items())[-1]
+    """Say what `prod`, or else the last environment in the settings, would refuse."""
+    environments = session.settings.environments
+    name = "prod" if "prod" in environments else list(environments)[-1]
+    environment = environments[name]
     if name == current:
         return ""
     reasons: list[str] = []

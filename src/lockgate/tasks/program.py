@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 import sys
 
-from invoke import __version__ as invoke_version
 from invoke.exceptions import ParseError
 from invoke.program import Program
+
+from lockgate import __version__
 
 
 class Lockgate(Program):
@@ -45,9 +46,9 @@ def _names(context: object) -> list[str]:
 
 
 program = Lockgate(
-    name="Invoke", binary="inv[oke]", binary_names=["invoke", "inv"], version=invoke_version
+    name="Lockgate", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__
 )
 
 
 if __name__ == "__main__":
-    program.run(["inv", "--write-pyc", *sys.argv[1:]])
+    program.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])

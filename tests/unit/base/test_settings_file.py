@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import os
 from pathlib import Path
@@ -217,7 +218,7 @@ def test_platforms_are_some_and_different(platforms: str) -> None:
     ("extra", "hint"),
     [
         ("environment: prd\n", "did you mean `prod`?"),
-        ("environments: {live: {}}\n", "add it there"),
+        ("environment: moon\nenvironments: {live: {}}\n", "add it there"),
     ],
 )
 def test_the_default_environment_must_exist(extra: str, hint: str) -> None:
@@ -366,3 +367,27 @@ def test_the_schema_refuses_unknown_keys_too() -> None:
     sections = [schema, *schema["$defs"].values()]
     assert all(section["additionalProperties"] is False for section in sections)
     assert schema["required"] == ["project", "components"]
+
+
+def test_what_the_file_says_of_dev_is_laid_over_its_defaults() -> None:
+    """One field of `dev` changes that field: the others stay, and so do staging and prod."""
+    found = parse((MINIMAL + "environments: {dev: {port: 0}}\n").encode()).environments
+    defaults = model.default_environments()
+    assert found["dev"] == dataclasses.replace(defaults["dev"], port=0)
+    assert (found["staging"], found["prod"]) == (defaults["staging"], defaults["prod"])
+
+
+def test_an_environment_of_another_name_adds_to_them() -> None:
+    """It starts from the defaults of the fields, not from those of dev."""
+    found = parse((MINIMAL + "environments: {live: {blocks: false}}\n").encode()).environments
+    assert tuple(found) == ("dev", "staging", "prod", "live")
+    assert found["live"] == model.Environment(blocks=False)
+
+
+@pytest.mark.parametrize("field", ["ready", "smoke"])
+def test_a_path_begins_with_a_slash(field: str) -> None:
+    """`readyz` would be found wrong only when a deployment waits for it in vain."""
+    text = f"project: p\ncomponents: {{c: {{path: c, entrypoint: [x], {field}: readyz}}}}\n"
+    error = refused(text)
+    assert f"components.c.{field}" in error.message
+    assert error.hint == "write `/readyz`"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from invoke.tasks import task
 
-from lockgate.tasks.command import reported
+from lockgate.tasks.command import helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -18,31 +18,30 @@ class Stage(NamedTuple):
 
     name: str
     does: str
-    record: str
-    """Name of the record it leaves, empty for none."""
 
 
 STAGES = (
-    Stage("check", "format, lint, unit tests, bandit, dependency audit, licences", "checks"),
-    Stage("build", "source, stack and locked wheels → image index", "image"),
-    Stage("scan", "that digest → report → decision of the gate", "decision"),
-    Stage("sign", "open decision → signature and four attestations", "signed"),
-    Stage("verify", "digest and requirement → what holds and what does not", "verification"),
-    Stage("deploy", "verified image → running, ready and smoke-tested", "deployment"),
+    Stage("check", "format, lint, unit tests, bandit, dependency audit, licences"),
+    Stage("build", "source, stack and locked wheels → image index"),
+    Stage("scan", "that digest → report → decision of the gate"),
+    Stage("sign", "open decision → signature and four attestations"),
+    Stage("verify", "digest and requirement → what holds and what does not"),
+    Stage("deploy", "verified image → running, ready and smoke-tested"),
 )
 """The flow, said once. Each stage reads the record of the one before."""
 
 
-@task
+@task(help=helps("env"))
 @reported
-def flow(context: Context) -> None:
-    """Name the stages in order, with the record that each leaves. Example: inv flow."""
+def flow(context: Context, env: str = "") -> None:
+    """Name the stages in order, and how far each component is. Example: inv flow."""
+    from lockgate.tasks import flowing
     from lockgate.tasks.session import open_session
 
     session = open_session()
     for component in session.settings.components:
+        found = flowing.states(session, component, env)
         for stage in STAGES:
-            pattern = f"{stage.record}*.json"
-            place = session.record_path(component, stage.record).parent
-            done = "done" if any(place.glob(pattern)) else "-"
-            sys.stdout.write(f"{component:<12} inv {stage.name:<8} {done:<5} {stage.does}\n")
+            sys.stdout.write(
+                f"{component:<12} inv {stage.name:<8} {found[stage.name]:<12} {stage.does}\n"
+            )

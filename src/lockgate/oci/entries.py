@@ -7,6 +7,7 @@ What two readers could read differently is refused (OCI image specification 1.1,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tarfile
 import zlib
@@ -129,8 +130,26 @@ class LayerReader:
             TrustError: it breaks a limit, or holds devices, pipes or sparse files.
             UsageError: it is not a tar archive.
         """
-        try:
+        with self._explained():
             yield from self._members()
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the current member's content in pieces.
+
+        Raises:
+            DigestMismatch, TrustError, UsageError: as `entries`; a file may be cut off in its middle.
+        """
+        with self._explained():
+            while self._content:
+                piece = self._some(self._content)
+                self._content -= len(piece)
+                self._left -= len(piece)
+                yield piece
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except (zlib.error, tarfile.HeaderError, EOFError, ValueError) as error:
             # Changed bytes are the likelier reason, and the one to be told.
             self.check_blob()
@@ -140,14 +159,6 @@ class LayerReader:
         except TrustError:
             self.check_blob()
             raise
-
-    def content(self) -> Iterator[bytes]:
-        """Yield the current member's content in pieces."""
-        while self._content:
-            piece = self._some(self._content)
-            self._content -= len(piece)
-            self._left -= len(piece)
-            yield piece
 
     def finish(self) -> None:
         """Check digest, size and diff_id, now that everything was read.

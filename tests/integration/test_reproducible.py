@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.integration.conftest import Repository
 
@@ -26,11 +29,18 @@ time.time = lambda: _real() + 400_000_000
 """Twelve years ahead, for every module of the child."""
 
 
-def test_the_digest_survives_hostile_variation(repository: Repository, tmp_path: Path) -> None:
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder outside of pytest's own, whose parent every other pytest of this user closes to strangers."""
+    with tempfile.TemporaryDirectory(prefix="lockgate-elsewhere-") as name:
+        yield Path(name)
+
+
+def test_the_digest_survives_hostile_variation(repository: Repository, elsewhere: Path) -> None:
     """Working folder, user, umask, time zone, locale, clock, file order and hash seed change nothing."""
     first = json.loads(repository.inv("build", "--json").stdout)
 
-    home = tmp_path / "another" / "very deep" / "folder"
+    home = elsewhere / "another" / "very deep" / "folder"
     home.mkdir(parents=True)
     clone = home / "clone"
     repository.git("clone", "--quiet", str(repository.path), str(clone))
@@ -48,7 +58,7 @@ def test_the_digest_survives_hostile_variation(repository: Repository, tmp_path:
         "PYTHONHASHSEED": "42",
         "PYTHONPATH": os.pathsep.join([str(home), *LIBRARIES]),
     }
-    python, identity = another_user(tmp_path)
+    python, identity = another_user(elsewhere)
     done = subprocess.run(
         [python, "-m", "invoke", "build", "--json"],
         cwd=clone / "app" / "todo",
@@ -89,8 +99,6 @@ def another_user(place: Path) -> tuple[str, dict[str, Any]]:
             continue
         for path in [place, *place.rglob("*")]:
             os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
-        for parent in place.parents[:2]:
-            parent.chmod(0o755)
         return python, identity
     return sys.executable, {}
 

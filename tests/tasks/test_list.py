@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from invoke.tasks import Task
     from tests.tasks.conftest import Mini
 
-EVERYDAY = ("check", "build", "scan", "sign", "verify", "deploy", "test", "doctor", "flow")
+EVERYDAY = (
+    "check",
+    "build",
+    "scan",
+    "sign",
+    "verify",
+    "deploy",
+    "test",
+    "doctor",
+    "flow",
+    "push",
+    "pull",
+    "copy",
+)
 """They stand alone."""
 
 SHORT = {"env": "e", "component": "c", "plan": "p", "why": "w", "json": "j"}

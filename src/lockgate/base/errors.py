@@ -14,6 +14,7 @@
     ├─ RemoteError              5  a registry, mirror or cluster; `retryable` says whether again helps
     │  ├─ MirrorError              the package mirror
     │  ├─ PackageGone              a locked package is no longer on the mirror
+    │  ├─ RegistryError            a registry is out of reach, refuses, or does not hold what it should
     │  └─ NotReady                 what was started did not become ready
     └─ ToolError                6  something we need could not do its work
        ├─ ToolMissing
@@ -114,6 +115,25 @@ class MirrorError(RemoteError):
 
 class PackageGone(RemoteError):
     """A package that the lock names is no longer on the mirror."""
+
+
+class RegistryError(RemoteError):
+    """A registry is out of reach, refuses a request, or does not hold what it should."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = False,
+        status: int = 0,
+        pause: float = 0.0,
+    ) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
+        self.status = status
+        """The HTTP status of its answer; 0 when there was none."""
+        self.pause = pause
+        """Seconds that it asks to wait before the next attempt."""
 
 
 class NotReady(RemoteError):

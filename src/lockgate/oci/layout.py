@@ -14,25 +14,24 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-import msgspec
-
 from lockgate.base.errors import DigestMismatch, LockgateError, UsageError
 from lockgate.base.files import atomic_write, exclusive, storage_error
+from lockgate.oci import pushed
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import (
     INDEX,
     MANIFEST,
     MAX_JSON,
-    REF_NAME,
     Descriptor,
     Index,
     Manifest,
     index_bytes,
     is_index,
 )
+from lockgate.oci.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -40,11 +39,11 @@ CHUNK = 1 << 20
 """Bytes read at once from a blob."""
 
 
-class Layout:
+class Layout(Names):
     """Blobs by digest and manifests by name in one folder."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self._blobs = root / "blobs" / "sha256"
 
     @classmethod
@@ -210,73 +209,31 @@ class Layout:
             )
         return manifests
 
-    def tags(self) -> dict[str, Descriptor]:
-        """Return every name in `index.json` with what it points at, sorted by name."""
-        found = {
-            entry.annotations[REF_NAME]: entry
-            for entry in self._index().manifests
-            if REF_NAME in entry.annotations
-        }
-        return dict(sorted(found.items()))
-
-    def resolve(self, name: str) -> Descriptor:
-        """Return what a name points at now.
-
-        Raises:
-            UsageError: there is no such name.
-        """
-        try:
-            return self.tags()[name]
-        except KeyError:
-            raise UsageError(
-                f"{name!r} is not in the store", hint=f"`inv build -c {name}` makes it"
-            ) from None
-
-    def tag(self, names: dict[str, Descriptor]) -> None:
-        """Point names at descriptors, all in one atomic change."""
-        with exclusive(self.root / ".lock"):
-            self._tag(names)
-
-    def _tag(self, names: dict[str, Descriptor]) -> None:
-        index = self._index()
-        entries = [
-            entry for entry in index.manifests if entry.annotations.get(REF_NAME) not in names
-        ]
-        for name, descriptor in names.items():
-            marked = {**descriptor.annotations, REF_NAME: name}
-            entries.append(msgspec.structs.replace(descriptor, annotations=marked))
-        entries.sort(key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
-        changed = msgspec.structs.replace(index, manifests=tuple(entries))
-        atomic_write(self.root / "index.json", index_bytes(changed))
-
     def referrers(self, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
-        """Return the manifests whose subject is `digest`, of one artifact type when given."""
-        entry = self.tags().get(_referrers_tag(digest))
-        if entry is None:
-            return ()
-        found = Index.parse(self.read(entry.digest)).manifests
-        return tuple(one for one in found if artifact_type in ("", one.artifact_type))
+        """Return the manifests whose subject is `digest`, of one artifact type when given.
+
+        They are those that were added here, and those that were pushed to a registry over this layout.
+        """
+        tag = _referrers_tag(digest)
+        found = {one.digest: one for one in pushed.everywhere(self.root / pushed.FOLDER, digest)}
+        found |= {one.digest: one for one in self._added(self.tags().get(tag))}
+        ordered = sorted(found.values(), key=lambda one: (one.artifact_type, one.digest))
+        return tuple(one for one in ordered if artifact_type in ("", one.artifact_type))
 
     def add_referrer(self, digest: str, referrer: Descriptor) -> None:
-        """List a stored manifest as a referrer of `digest`; listing it twice changes nothing."""
-        with exclusive(self.root / ".lock"):
-            known = self.referrers(digest)
-            if any(one.digest == referrer.digest for one in known):
-                return
-            merged = sorted((*known, referrer), key=lambda one: (one.artifact_type, one.digest))
-            listing = self.put(index_bytes(Index(manifests=tuple(merged))), INDEX)
-            self._tag({_referrers_tag(digest): listing})
+        """List a stored manifest as a referrer of `digest`; listing it twice changes nothing.
 
-    def _index(self) -> Index:
-        try:
-            data = (self.root / "index.json").read_bytes()
-        except FileNotFoundError:
-            raise UsageError(
-                f"{self.root} is not an image layout", hint="`inv build` makes one"
-            ) from None
-        except OSError as error:
-            raise storage_error(error, self.root / "index.json") from error
-        return Index.parse(data)
+        Raises:
+            UsageError: the list would be longer than readers take.
+        """
+        tag = _referrers_tag(digest)
+        with self.change() as names:
+            known = self._added(names.get(tag))
+            if not any(one.digest == referrer.digest for one in known):
+                names[tag] = self.put(listing((*known, referrer)), INDEX)
+
+    def _added(self, entry: Descriptor | None) -> tuple[Descriptor, ...]:
+        return Index.parse(self.read(entry.digest)).manifests if entry else ()
 
     def _absent(self, digest: str) -> LockgateError:
         return UsageError(
@@ -309,6 +266,22 @@ class BlobWriter:
     def digest(self) -> Digest:
         """The digest of what was written so far."""
         return Digest("sha256:" + self._hash.hexdigest())
+
+
+def listing(referrers: Iterable[Descriptor]) -> bytes:
+    """Return the index that lists referrers (distribution specification 1.1, "Listing Referrers").
+
+    Raises:
+        UsageError: it would be longer than readers take.
+    """
+    ordered = sorted(referrers, key=lambda one: (one.artifact_type, one.digest))
+    data = index_bytes(Index(manifests=tuple(ordered)))
+    if len(data) > MAX_JSON:
+        raise UsageError(
+            f"a list of {len(ordered)} referrers would have more than {MAX_JSON} bytes",
+            hint="remove some of them, or shorten their annotations",
+        )
+    return data
 
 
 def _referrers_tag(digest: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from invoke.collection import Collection
 
-from lockgate.tasks import build, check, deploy, doctor, flow, scan, sign, test
+from lockgate.tasks import build, check, deploy, doctor, flow, push, registry, scan, sign, test
 
 if TYPE_CHECKING:
     from invoke.tasks import Task
@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 def namespace() -> Collection:
     """Return every task of the flow, to be a repository's `ns` or a part of it."""
     top = Collection()
-    for module in (build, scan, sign, deploy):
+    for module in (build, scan, sign, deploy, registry):
         top.add_collection(module.collection())
-    for single in (check.check, sign.verify, flow.flow, doctor.doctor, test.test):
+    for single in (
+        check.check,
+        sign.verify,
+        push.push,
+        push.pull,
+        push.copy,
+        flow.flow,
+        doctor.doctor,
+        test.test,
+    ):
         top.add_task(cast("Task[Any]", single))
     return top

@@ -1,0 +1,140 @@
+"""What refers to an image in a registry: the Referrers API, and the tag where there is none.
+
+Distribution specification 1.1, "Listing Referrers", "Referrers Tag Schema" and "Pushing Manifests with
+Subject". The tag's index is changed by reading and writing it, which no registry can do in one step: what was
+written is read back, and written again when somebody else was faster.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lockgate.base.canonical import encode, loads
+from lockgate.base.errors import RegistryError, UsageError
+from lockgate.oci.digest import Digest
+from lockgate.oci.manifest import INDEX, MAX_JSON, Descriptor, Index, index_bytes
+
+if TYPE_CHECKING:
+    from lockgate.oci.faults import Answer
+    from lockgate.oci.manifests import Manifests
+    from lockgate.oci.transport import Transport
+
+_MAX_PAGES = 1_000
+_WITHOUT = (400, 404, 405, 406, 501)
+"""How registries that do not know the API answer."""
+
+_NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next\b', re.I)
+
+
+def next_page(link: str) -> str:
+    """Return the address of the next page in a Link header (RFC 8288); empty on the last one."""
+    match = _NEXT.search(link)
+    return match[1] if match else ""
+
+
+def fallback_tag(digest: str) -> str:
+    """Return the tag that lists the referrers of a digest."""
+    return f"sha256-{Digest(digest).hex}"
+
+
+class Referrers:
+    """The referrers of one repository's manifests."""
+
+    def __init__(self, transport: Transport, manifests: Manifests) -> None:
+        self._transport, self._manifests = transport, manifests
+
+    def list(self, digest: str) -> tuple[Descriptor, ...]:
+        """Return what is listed for a digest, by the registry or, where it does not, by the tag.
+
+        Raises:
+            RegistryError: there is no answer, or none that can be read.
+        """
+        found = self._from_api(digest)
+        if found is None:
+            held = self._manifests.fetch(fallback_tag(digest))
+            found = _parse(held[1], self._transport.endpoint.name) if held else ()
+        return found
+
+    def add(self, subject: str, listed: Descriptor) -> None:
+        """List a manifest that the registry did not list itself.
+
+        Raises:
+            RegistryError: the tag cannot be written, or others write it all the time.
+        """
+        if any(one.digest == listed.digest for one in self.list(subject)):
+            return
+        tag, number = fallback_tag(subject), 0
+        while True:
+            held = self._manifests.fetch(tag)
+            data = _with(held[1] if held else index_bytes(Index(manifests=())), listed)
+            try:
+                self._manifests.put(tag, data, INDEX)
+            except RegistryError as error:
+                if "immutable" in error.message:
+                    error.hint = "let tags that begin with `sha256-` change: they list signatures"
+                raise
+            now = self._manifests.fetch(tag)
+            if now and any(one.digest == listed.digest for one in Index.parse(now[1]).manifests):
+                return
+            number += 1
+            self._transport.pause(
+                RegistryError(
+                    f"the list of referrers of {Digest(subject).short} is changed by others",
+                    hint="run the same command again",
+                    retryable=True,
+                ),
+                number,
+            )
+
+    def _from_api(self, digest: str) -> tuple[Descriptor, ...] | None:
+        """Return what the API lists; None when there is none."""
+        where = self._transport.endpoint
+        what = f"the list of referrers of {Digest(digest).short}"
+        found: list[Descriptor] = []
+        seen: set[str] = set()
+        url = f"{where.address}/referrers/{digest}"
+        while url and url not in seen and len(seen) < _MAX_PAGES:
+            seen.add(url)
+            answer = self._ask(url, what)
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+            if answer.status != 200 or kind != INDEX:
+                # Some registries answer for what they do not know with a page for people.
+                return None
+            found += _parse(answer.body, where.name)
+            url = next_page(answer.headers.get("link", ""))
+        if url:
+            raise RegistryError(
+                f"{what} at {where.name} has no end", hint="tell who runs the registry"
+            )
+        return tuple(found)
+
+    def _ask(self, url: str, what: str) -> Answer:
+        return self._transport.patiently(
+            lambda: self._transport.request(
+                "GET",
+                url,
+                what,
+                headers={"Accept": INDEX},
+                accept=(200, *_WITHOUT),
+                limit=MAX_JSON,
+            )
+        )
+
+
+def _parse(data: bytes, where: str) -> tuple[Descriptor, ...]:
+    try:
+        return Index.parse(data).manifests
+    except UsageError as error:
+        raise RegistryError(
+            f"a list of referrers at {where} is not readable: {error.message}",
+            hint="tell who runs the registry",
+        ) from None
+
+
+def _with(data: bytes, listed: Descriptor) -> bytes:
+    """Return an index with one more entry; whatever others wrote in it is kept."""
+    document = loads(data, what="list of referrers")
+    entries = [*document["manifests"], loads(encode(listed))]
+    entries.sort(key=lambda one: (str(one.get("artifactType", "")), str(one["digest"])))
+    return encode(document | {"manifests": entries})

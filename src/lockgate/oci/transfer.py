@@ -1,0 +1,248 @@
+"""Move an image with everything that belongs to it from one place to another. Pure over `store`.
+
+    (1) what is to be moved is found, and what the target has already; a set with holes goes no further;
+    (2) blobs are moved, several at once, each one checked on the way;
+    (3) manifests follow, parts before the whole, then the evidence;
+    (4) then the older tags of the evidence, and last the name: nothing is visible before its parts;
+    (5) everything is looked for in the target once more.
+
+A run that was killed at any point is run again and does what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from lockgate.base.canonical import Record
+from lockgate.base.errors import LockgateError, TrustError
+from lockgate.oci.closure import Closure, Node, hole, walk
+from lockgate.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from lockgate.oci.manifest import Descriptor
+    from lockgate.oci.store import Opener, Source, Target
+
+T = TypeVar("T")
+
+JOBS = 4
+"""Blobs that are moved, and questions that are asked, at the same time."""
+
+
+class Piece(Record, frozen=True):
+    """One blob or manifest that was moved."""
+
+    digest: str
+    media_type: str
+    size: int
+    """In bytes."""
+
+
+class Moved(Record, frozen=True):
+    """An image that was moved, and what had to be moved for it."""
+
+    digest: str
+    source: str
+    target: str
+    name: str
+    """Name or tag in the target; empty when it has none there."""
+    platforms: int
+    """Manifests of the image, without the index that lists them."""
+    evidence: tuple[str, ...]
+    """Digests of the referrers, and of what the older tags name, sorted."""
+    blobs: tuple[Piece, ...]
+    """Blobs that the target did not have, sorted by digest."""
+    manifests: tuple[Piece, ...]
+    """Manifests that the target did not have, or not listed, in the order in which they were written."""
+    tags: tuple[str, ...]
+    """Names that were set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be moved."""
+
+    closure: Closure
+    source: Source
+    target: Target
+    name: str
+    blobs: tuple[Descriptor, ...]
+    nodes: tuple[Node, ...]
+    tags: tuple[tuple[str, Descriptor, bytes], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the blobs."""
+        return sum(one.size for one in self.blobs)
+
+    def record(self) -> Moved:
+        """Return what is to be moved, or was, as a record."""
+        closure = self.closure
+        return Moved(
+            digest=closure.root.digest,
+            source=self.source.label,
+            target=self.target.label,
+            name=self.name,
+            platforms=sum(
+                not one.children and one.descriptor.digest not in closure.evidence
+                for one in closure.nodes
+            ),
+            evidence=tuple(sorted(closure.evidence)),
+            blobs=tuple(sorted(map(_piece, self.blobs), key=lambda one: one.digest)),
+            manifests=tuple(_piece(one.descriptor) for one in self.nodes),
+            tags=tuple(name for name, _, _ in self.tags),
+        )
+
+
+def plan(source: Source, target: Target, digest: str, name: str) -> Plan:
+    """Find what has to be moved for an image; nothing is written.
+
+    Args:
+        source: where the image is.
+        target: where it is to be.
+        digest: the image.
+        name: its name or tag in the target; empty for none.
+
+    Raises:
+        TrustError: something of the image is missing in the source, or is not what it claims to be.
+        UsageError: the image is not in the source.
+        RegistryError: a registry is out of reach.
+    """
+    with ThreadPoolExecutor(JOBS) as pool:
+        closure = walk(source, digest, pool)
+        blobs = _unless(target.has, closure.blobs, pool)
+        holes = _unless(source.has, blobs, pool)
+        if holes:
+            raise hole(source, digest, [one.digest for one in holes])
+        nodes = _unless(lambda node: _is_there(target, node), closure.nodes, pool)
+        wanted = [*closure.tags, *([(name, closure.root)] if name else [])]
+        tags = _unless(lambda pair: _points(target, *pair), wanted, pool)
+    data = {one.descriptor.digest: one.data for one in closure.nodes}
+    return Plan(
+        closure=closure,
+        source=source,
+        target=target,
+        name=name,
+        blobs=tuple(sorted(blobs, key=lambda one: -one.size)),
+        nodes=tuple(nodes),
+        tags=tuple((tag, one, data[one.digest]) for tag, one in tags),
+    )
+
+
+def move(work: Plan, tell: Callable[[int, int, str], None]) -> Moved:
+    """Move what is to be moved, and look whether it arrived.
+
+    Args:
+        work: what `plan` returned.
+        tell: called with the bytes that went, their total, and the digest of the blob.
+
+    Raises:
+        DigestMismatch: a blob is not what its digest says; the name was not set.
+        TrustError: something is missing in the target afterwards.
+        LockgateError: one of the two places failed.
+    """
+    target, meter = work.target, _Meter(work, tell)
+    with ThreadPoolExecutor(JOBS) as pool:
+        running = [pool.submit(target.put_blob, one, meter.opener(one)) for one in work.blobs]
+        try:
+            for done in as_completed(running):
+                done.result()
+        except BaseException:
+            meter.stop()
+            for one in running:
+                one.cancel()
+            raise
+        for node in work.nodes:
+            target.put_manifest(node.descriptor, node.data)
+        for name, descriptor, data in work.tags:
+            target.tag(name, descriptor, data)
+        target.finish()
+        _check(work, pool)
+    return work.record()
+
+
+def _check(work: Plan, pool: Executor) -> None:
+    """Look for the whole image in the target."""
+    closure, target = work.closure, work.target
+    wanted = [*closure.tags, *([(work.name, closure.root)] if work.name else [])]
+    missing = [one.digest for one in _unless(target.has, closure.blobs, pool)]
+    lost = _unless(lambda node: _is_there(target, node), closure.nodes, pool)
+    missing += [one.descriptor.digest for one in lost]
+    missing += [name for name, _ in _unless(lambda pair: _points(target, *pair), wanted, pool)]
+    if missing:
+        raise TrustError(
+            f"{target.label} took {Digest(closure.root.digest).short} and does not hold "
+            f"{', '.join(sorted(missing))}",
+            hint="run the same command again; when it stays, do not use this place",
+        )
+
+
+def _is_there(target: Target, node: Node) -> bool:
+    digest = node.descriptor.digest
+    if target.manifest(digest) is None:
+        return False
+    if not node.subject:
+        return True
+    return any(one.digest == digest for one in target.referrers(node.subject))
+
+
+def _points(target: Target, name: str, descriptor: Descriptor) -> bool:
+    found = target.resolve(name)
+    return found is not None and found.digest == descriptor.digest
+
+
+def _unless(test: Callable[[T], bool], those: Sequence[T], pool: Executor) -> list[T]:
+    """Return those for which the test does not hold, asked several at once."""
+    return [one for one, holds in zip(those, pool.map(test, those), strict=True) if not holds]
+
+
+def _piece(descriptor: Descriptor) -> Piece:
+    return Piece(digest=descriptor.digest, media_type=descriptor.media_type, size=descriptor.size)
+
+
+class _Meter:
+    """Counts the bytes of all blobs together, and ends them all when one fails."""
+
+    def __init__(self, work: Plan, tell: Callable[[int, int, str], None]) -> None:
+        self._source, self._total, self._tell = work.source, work.size, tell
+        self._done = 0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let every blob that is on its way fail."""
+        self._stopped.set()
+
+    def opener(self, descriptor: Descriptor) -> Opener:
+        """Return what opens a blob; what was counted of it is taken back when it is opened again."""
+        counted = 0
+
+        def pieces(found: Iterator[bytes]) -> Iterator[bytes]:
+            nonlocal counted
+            for piece in found:
+                if self._stopped.is_set():
+                    raise LockgateError("another part could not be moved")
+                counted += len(piece)
+                self._count(len(piece), descriptor)
+                yield piece
+
+        @contextlib.contextmanager
+        def opened() -> Iterator[Iterator[bytes]]:
+            nonlocal counted
+            self._count(-counted, descriptor)
+            counted = 0
+            with self._source.open(descriptor) as found:
+                yield pieces(found)
+
+        return opened
+
+    def _count(self, size: int, descriptor: Descriptor) -> None:
+        with self._lock:
+            self._done += size
+            self._tell(self._done, self._total, Digest(descriptor.digest).short)

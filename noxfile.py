@@ -72,7 +72,7 @@ def types(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Every module's claims, without a socket, in seconds."""
     install(session, "test")
-    pytest(session, "tests/unit", "--disable-socket", "--allow-unix-socket")
+    pytest(session, "tests/unit", "tests/tamper", "--disable-socket", "--allow-unix-socket")
 
 
 @nox.session

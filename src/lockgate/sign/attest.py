@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.base.canonical import encode
-from lockgate.base.errors import (
-    AttestationMissing,
-    KeyRefused,
-    LockgateError,
-    SignatureInvalid,
-    SubjectMismatch,
-)
-from lockgate.gate.decide import require_open
+from lockgate.base.errors import KeyRefused, SubjectMismatch
+from lockgate.gate.decide import decide, require_open
 from lockgate.oci.digest import Digest
-from lockgate.sign import bundle, dsse, predicate, referrers, statement
-from lockgate.sign.model import Signed, SignedStatement
+from lockgate.sign import predicate, simplesigning, statement, writing
+from lockgate.sign.checks import predicates
+from lockgate.sign.model import Signed
 from lockgate.sign.public_key import short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from lockgate.build.check import Checks
     from lockgate.build.model import Image
     from lockgate.gate.decision import Decision
     from lockgate.oci.layout import Layout
@@ -39,8 +35,11 @@ def attest(
     layout: Layout,
     development_key_allowed: bool,
     allow_failed_summary: bool = False,
+    checks: Checks | None = None,
+    formats: Collection[str] = writing.FORMATS,
+    reference: str = "",
 ) -> Signed:
-    """Sign an image, its SBOM, its scan, its provenance and the gate's summary; store them as referrers.
+    """Sign an image, its SBOM, its scan, its provenance and the gate's summary; store them beside the image.
 
     What the same key has signed before, over the same bytes, is recognised and left as it is, and then the
     private key is not opened.
@@ -56,11 +55,17 @@ def attest(
         development_key_allowed: whether the environment takes a development key.
         allow_failed_summary: sign the refusal of a closed gate: its scan and a summary that says FAILED, and
             nothing else.
+        checks: what the check stage found; then tests and licences are attested too, as they are.
+        formats: `bundle`, `legacy` or both, of `lockgate.sign.writing`.
+        reference: the name under which readers of the older form find the image: a repository. Empty: the
+            component.
 
     Raises:
         GateClosed: the decision does not let the image pass.
-        SubjectMismatch: the records speak of different images, builds or reports.
+        SubjectMismatch: the records speak of different images, builds or reports, or the decision is not the
+            one that the report gives.
         KeyRefused: the key cannot be opened, or is a development key where none is taken.
+        UsageError: a format is not known, or the records are not complete.
         LockgateError: the records or the store are damaged.
     """
     if not (allow_failed_summary and not decision.allowed):
@@ -72,30 +77,30 @@ def attest(
             hint=f"set `key` of `{decision.environment}` in `lockgate.yaml`",
         )
     payloads = _payloads(decision, image, report, raw_reports, sbom, signer.development)
-    done = {kind: _sign(kind, payload, image, signer, layout) for kind, payload in payloads.items()}
+    if decision.allowed and checks is not None:
+        found = predicates(checks, image)
+        payloads |= {kind: _state(image, kind, content) for kind, content in found.items()}
+    writer = writing.Writer(layout, image.subject, signer, formats)
+    done = writer.attest(payloads)
+    if decision.allowed:
+        # Last of all: when a run is ended midway, no image has the mark without the evidence.
+        said = predicate.signer_says(image, decision.environment)
+        mark = _state(image, predicate.SIGNATURE, predicate.signature(), said)
+        simple = simplesigning.build(
+            reference=reference or image.component, digest=image.subject, annotations=said
+        )
+        done[predicate.SIGNATURE] = writer.sign_image(mark, simple)
     return Signed(
         subject=decision.subject,
         key=signer.fingerprint,
         development=signer.development,
-        statements=tuple(done[kind] for kind in predicate.NAMES if kind in done),
+        statements=tuple(done[kind] for kind in predicate.ORDER if kind in done),
     )
 
 
 def present(signed: Signed, layout: Layout) -> bool:
-    """True when everything in a record of an earlier `attest` is still in the store, byte for byte.
-
-    A digest in the record names bytes that were signed or verified when it was written, so no signature
-    has to be verified again to know that there is nothing to do.
-    """
-    listed = {one.digest: one for one in referrers.listed(layout, signed.subject)}
-    try:
-        for one in signed.statements:
-            if one.manifest not in listed:
-                return False
-            referrers.load(layout, signed.subject, listed[one.manifest])
-    except LockgateError:
-        return False
-    return bool(signed.statements)
+    """True when everything in a record of an earlier `attest` is still in the store, byte for byte."""
+    return writing.present(layout, signed.subject, signed.statements)
 
 
 def _check_agreement(decision: Decision, image: Image, report: Report, layout: Layout) -> None:
@@ -110,6 +115,9 @@ def _check_agreement(decision: Decision, image: Image, report: Report, layout: L
             )
     if Digest.of(encode(report)) != decision.report:
         raise SubjectMismatch("the decision was made on another report", hint=hint)
+    if _decided_again(decision, report) != decision:
+        # Whoever can write the record of a decision could take findings out of it.
+        raise SubjectMismatch("the decision is not what the gate says of this report", hint=hint)
     if decision.component != image.component:
         raise SubjectMismatch(
             f"the decision is about component {decision.component}, the image is {image.component}",
@@ -129,6 +137,19 @@ def _check_agreement(decision: Decision, image: Image, report: Report, layout: L
         )
 
 
+def _decided_again(decision: Decision, report: Report) -> Decision:
+    """Return what the gate says of a report with the waivers that a decision names."""
+    waivers = [*(one.waiver for one in decision.waived), *decision.lapsed, *decision.unused]
+    return decide(
+        report,
+        component=decision.component,
+        environment=decision.environment,
+        threshold=decision.threshold,
+        waivers=tuple(dict.fromkeys(waivers)),
+        now=decision.decided,
+    )
+
+
 def _payloads(
     decision: Decision,
     image: Image,
@@ -137,10 +158,7 @@ def _payloads(
     sbom: bytes,
     development: bool,
 ) -> dict[str, bytes]:
-    """Return the statements' bytes in the order in which they are signed.
-
-    The image signature comes last: when a run is ended midway, no image has the mark without the evidence.
-    """
+    """Return the bytes of the attestations by predicate type, in the order in which they are signed."""
     builder = predicate.builder_id(image)
     scan = _state(image, predicate.VULN, predicate.vuln(report, raw_reports, builder=builder))
     verdict = predicate.summary(decision, evidence={predicate.VULN: scan}, development=development)
@@ -150,45 +168,20 @@ def _payloads(
             predicate.SUMMARY: _state(image, predicate.SUMMARY, verdict),
         }
     return {
-        predicate.SBOM: _state(image, predicate.SBOM, predicate.sbom(sbom)),
+        predicate.SBOM: _state(image, predicate.SBOM, predicate.sbom(sbom, image)),
         predicate.VULN: scan,
         predicate.PROVENANCE: _state(image, predicate.PROVENANCE, predicate.provenance(image)),
         predicate.SUMMARY: _state(image, predicate.SUMMARY, verdict),
-        predicate.SIGNATURE: _state(image, predicate.SIGNATURE, predicate.signature()),
     }
 
 
-def _state(image: Image, kind: str, content: bytes) -> bytes:
+def _state(
+    image: Image, kind: str, content: bytes, annotations: Mapping[str, str] | None = None
+) -> bytes:
     return statement.build(
-        name=image.component, digest=image.subject, predicate_type=kind, predicate=content
+        name=image.component,
+        digest=image.subject,
+        predicate_type=kind,
+        predicate=content,
+        annotations=annotations,
     )
-
-
-def _sign(
-    kind: str, payload: bytes, image: Image, signer: Signer, layout: Layout
-) -> SignedStatement:
-    found = _existing(kind, payload, image.subject, signer, layout)
-    if found:
-        return SignedStatement(predicate_type=kind, manifest=found, new=False)
-    signature = signer.sign(dsse.pae(payload))
-    data = bundle.build(payload, signature, signer.public_key().hint)
-    stored = referrers.attach(layout, image.subject, data, kind)
-    return SignedStatement(predicate_type=kind, manifest=stored.digest, new=True)
-
-
-def _existing(kind: str, payload: bytes, subject: str, signer: Signer, layout: Layout) -> str:
-    """Return the referrer in which this key has signed these bytes; empty when there is none."""
-    key = signer.public_key()
-    for one in referrers.listed(layout, subject):
-        if one.annotations.get(referrers.PREDICATE_TYPE) != kind:
-            continue
-        try:
-            held = bundle.parse(referrers.load(layout, subject, one))
-            if held.payload == payload and held.hint == key.hint:
-                key.verify(held.signature, dsse.pae(payload))
-                return one.digest
-        except (SignatureInvalid, SubjectMismatch, AttestationMissing):
-            # Not usable as evidence, whatever is wrong with it: it is signed anew beside it. Changed bytes
-            # in the store are another matter (DigestMismatch): the same bundle could not be stored again.
-            continue
-    return ""

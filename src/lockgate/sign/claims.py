@@ -56,7 +56,10 @@ class RunDetails(Foreign, frozen=True):
 class Resource(Foreign, frozen=True):
     """A resource descriptor (in-toto, resource_descriptor.md)."""
 
+    name: str = ""
+    uri: str = ""
     digest: dict[str, str] = msgspec.field(default_factory=dict)
+    annotations: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class BuildDefinition(Foreign, frozen=True, rename="camel"):
@@ -74,8 +77,40 @@ class Build(Foreign, frozen=True, rename="camel"):
     @property
     def commits(self) -> tuple[str, ...]:
         """Commits among what the image was made from."""
+        return tuple(one.digest["gitCommit"] for one in self._sources)
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Addresses of the repositories of these commits: `git+` and what stands behind the `@` are taken off."""
+        found = []
+        for one in self._sources:
+            address, _, revision = one.uri.removeprefix("git+").rpartition("@")
+            # In `ssh://git@host/repository` the mark belongs to the address.
+            found.append(
+                address if address and "/" not in revision else one.uri.removeprefix("git+")
+            )
+        return tuple(one for one in found if one)
+
+    @property
+    def dirty(self) -> bool:
+        """True when the builder says that the tree was not that of the commit."""
+        return any(
+            one.annotations.get("dirty") for one in self.build_definition.resolved_dependencies
+        )
+
+    @property
+    def _sources(self) -> tuple[Resource, ...]:
         every = self.build_definition.resolved_dependencies
-        return tuple(one.digest["gitCommit"] for one in every if "gitCommit" in one.digest)
+        return tuple(one for one in every if "gitCommit" in one.digest)
+
+
+class GateResults(Foreign, frozen=True):
+    """in-toto test result v0.1."""
+
+    result: str
+    passed: tuple[str, ...] = msgspec.field(name="passedTests", default=())
+    warned: tuple[str, ...] = msgspec.field(name="warnedTests", default=())
+    failed: tuple[str, ...] = msgspec.field(name="failedTests", default=())
 
 
 class Summary(Foreign, frozen=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 
-from lockgate.base.canonical import Record
-from lockgate.base.errors import SignatureInvalid
+from lockgate.base.canonical import Record, decode
+from lockgate.base.errors import SignatureInvalid, UsageError
 from lockgate.sign.statement import PAYLOAD_TYPE
 
 
@@ -46,6 +46,18 @@ def build(payload: bytes, signature: bytes) -> Envelope:
     )
 
 
+def parse(data: bytes) -> Envelope:
+    """Read an envelope that stands alone, as a layer of an `.att` image does.
+
+    Raises:
+        SignatureInvalid: the bytes are not an envelope; unknown and repeated fields are refused.
+    """
+    try:
+        return decode(data, Envelope, what="envelope")
+    except UsageError as error:
+        raise SignatureInvalid(error.message, hint="sign again: `inv sign`") from None
+
+
 def open_envelope(envelope: Envelope) -> tuple[bytes, bytes]:
     """Return payload and signature. Nothing is verified yet.
 
@@ -60,13 +72,18 @@ def open_envelope(envelope: Envelope) -> tuple[bytes, bytes]:
         )
     if len(envelope.signatures) != 1:
         raise SignatureInvalid(
-            f"an envelope has {len(envelope.signatures)} signatures, a bundle's has one",
+            f"an envelope has {len(envelope.signatures)} signatures, and not one",
             hint="sign again: `inv sign`",
         )
-    return _bytes(envelope.payload), _bytes(envelope.signatures[0].sig)
+    return unbase64(envelope.payload), unbase64(envelope.signatures[0].sig)
 
 
-def _bytes(text: str) -> bytes:
+def unbase64(text: str) -> bytes:
+    """Return the bytes that a payload's or a signature's text stands for.
+
+    Raises:
+        SignatureInvalid: it is empty, or not in its one canonical form.
+    """
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -74,6 +91,7 @@ def _bytes(text: str) -> bytes:
     # Base64 can be written in more than one way (bits behind the end); only one of them is taken.
     if not data or base64.b64encode(data).decode() != text:
         raise SignatureInvalid(
-            "an envelope's base64 is empty or damaged", hint="sign again: `inv sign`"
+            "the base64 of a payload or a signature is empty or damaged",
+            hint="sign again: `inv sign`",
         )
     return data

@@ -102,10 +102,15 @@ def unseal(box: bytes, password: bytes, *, what: str) -> bytes:
     try:
         return SecretBox(_derive(password, salt, cost)).decrypt(sealed, nonce)
     except (CryptoError, ValueError):
-        raise KeyRefused(
-            f"{what} does not open: the password is wrong, or the file was changed",
-            hint="set `COSIGN_PASSWORD` to the key's password",
-        ) from None
+        raise shut(what) from None
+
+
+def shut(what: str) -> KeyRefused:
+    """Return the error of a key that its password does not open."""
+    return KeyRefused(
+        f"{what} does not open: the password is wrong, or the file was changed",
+        hint="set `COSIGN_PASSWORD` to the key's password",
+    )
 
 
 def _derive(password: bytes, salt: bytes, cost: Cost) -> bytes:

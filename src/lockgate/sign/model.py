@@ -10,9 +10,12 @@ class SignedStatement(Record, frozen=True):
 
     predicate_type: str
     manifest: str
-    """Digest of the referrer manifest that holds the bundle."""
+    """Digest of the referrer manifest that holds the bundle; empty when no bundle was asked for."""
     new: bool
-    """False when the same key had signed the same bytes before."""
+    """False when the same key had signed the same bytes before, and every form of it was there."""
+    layer: str = ""
+    """Digest of the descriptor, annotations included, of the layer in the `.sig` or `.att` image; empty when the
+    older form was not asked for."""
 
 
 class Signed(Record, frozen=True):
@@ -25,7 +28,7 @@ class Signed(Record, frozen=True):
     development: bool
     """True when that is a development key."""
     statements: tuple[SignedStatement, ...]
-    """The image signature and the attestations, in the order of `lockgate.sign.predicate.NAMES`."""
+    """The image signature and the attestations, in the order of `lockgate.sign.predicate.ORDER`."""
 
 
 class Result(Record, frozen=True):

@@ -6,6 +6,8 @@
     provenance  SLSA build provenance v1
     summary     SLSA verification summary v1, with the gate's Decision in a field of our own
 
+Those of the check stage, which are written on request, are in `lockgate.sign.checks`.
+
 Fields of our own have a URI as their name, as the SLSA parsing rules ask.
 """
 
@@ -16,10 +18,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from lockgate import __version__
-from lockgate.base.canonical import encode, loads
-from lockgate.base.errors import UsageError
+from lockgate.base.canonical import Foreign, encode, loads
+from lockgate.base.errors import SubjectMismatch, UsageError
 from lockgate.oci.digest import Digest
+from lockgate.sign import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,6 +48,12 @@ NAMES = {
 }
 """What people call each predicate type, in the order in which they are shown."""
 
+ON_REQUEST = {checks.TESTS: "tests", checks.LICENCES: "licences"}
+"""The same for what is signed when the record of the check stage is given."""
+
+ORDER = (*NAMES, *ON_REQUEST)
+"""Every predicate type that is written, in the order in which records list them."""
+
 BUILD_TYPE = "urn:lockgate:build:image:v1"
 BUILDER = "urn:lockgate:builder:"
 """Start of every builder's id; its name follows: `urn:lockgate:builder:lockgate/native`."""
@@ -62,18 +73,76 @@ def signature() -> bytes:
     return encode({})
 
 
-def sbom(document: bytes) -> bytes:
+def signer_says(image: Image, environment: str) -> dict[str, str]:
+    """Return what an image signature says beside its claim: who built what from where, and for whom it is signed.
+
+    `cosign verify -a builder=…` and a Kyverno policy compare them. The commit of a tree with uncommitted changes
+    is marked, as it is in the image's labels; without a commit there is none.
+    """
+    source = image.source
+    commit = source.revision + ("-dirty" if source.dirty else "") if source.revision else ""
+    found = {
+        "builder": builder_name(image),
+        "stack": image.stack,
+        "commit": commit,
+        "environment": environment,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def sbom(document: bytes, image: Image) -> bytes:
     """Return a CycloneDX document as it is.
 
     Raises:
         UsageError: it is not a CycloneDX document, or lists no component.
+        SubjectMismatch: it is about another image, or lacks a package of this one.
     """
     content = loads(document, what="SBOM")
     if not isinstance(content, dict) or content.get("bomFormat") != "CycloneDX":
         raise UsageError("the SBOM is not a CycloneDX document", hint="run `inv build` again")
     if not content.get("components"):
         raise UsageError("the SBOM lists no component", hint="run `inv build` again")
+    try:
+        found = msgspec.convert(content, _Bom)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the SBOM is not valid: {error}", hint="run `inv build` again") from None
+    if Digest(image.subject).hex not in found.metadata.component.sha256:
+        raise SubjectMismatch(
+            f"the SBOM is not about {Digest(image.subject).short}", hint="run `inv build` again"
+        )
+    listed = {one for component in found.components for one in component.sha256}
+    for platform in image.platforms:
+        for package in platform.packages:
+            if package.sha256 not in listed:
+                raise SubjectMismatch(
+                    f"the SBOM lacks {package.name} {package.version} of {platform.platform}",
+                    hint="run `inv build` again",
+                )
     return document
+
+
+class _Hash(Foreign, frozen=True):
+    alg: str
+    content: str
+
+
+class _Component(Foreign, frozen=True):
+    hashes: tuple[_Hash, ...] = ()
+
+    @property
+    def sha256(self) -> tuple[str, ...]:
+        return tuple(one.content for one in self.hashes if one.alg == "SHA-256")
+
+
+class _Metadata(Foreign, frozen=True):
+    component: _Component = msgspec.field(default_factory=_Component)
+
+
+class _Bom(Foreign, frozen=True):
+    """CycloneDX 1.6, as far as it says what it is about and what is inside."""
+
+    components: tuple[_Component, ...]
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
 
 
 def vuln(report: Report, raw: Mapping[str, bytes], *, builder: str) -> bytes:
@@ -151,7 +220,12 @@ def provenance(image: Image) -> bytes:
 
 def builder_id(image: Image) -> str:
     """Return the id of the builder that made an image."""
-    return BUILDER + image.builder.partition("@")[0]
+    return BUILDER + builder_name(image)
+
+
+def builder_name(image: Image) -> str:
+    """Return the builder's name without its version: `lockgate/native`."""
+    return image.builder.partition("@")[0]
 
 
 def _dependencies(image: Image) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ time of writing; it is left out here, so that the same bundle gives the same man
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -68,17 +68,25 @@ def listed(layout: Layout, subject: str) -> tuple[Descriptor, ...]:
     return layout.referrers(subject, MEDIA_TYPE)
 
 
-def load(layout: Layout, subject: str, referrer: Descriptor) -> bytes:
+class Loaded(NamedTuple):
+    """What a referrer holds. Nothing of it is verified but its digest."""
+
+    bundle: bytes
+    predicate_type: str
+    """As listing and manifest say; empty when neither does, since only the signed statement has to."""
+
+
+def load(layout: Layout, subject: str, referrer: Descriptor) -> Loaded:
     """Return the bundle in a referrer, every byte checked against its digest.
 
     Raises:
         DigestMismatch: bytes in the store were changed.
         SubjectMismatch: the referrer belongs to another image.
         AttestationMissing: a blob is not there.
-        SignatureInvalid: the manifest is not that of a bundle.
+        SignatureInvalid: the manifest is not that of a bundle, or is listed as another type than it says.
     """
     try:
-        manifest = Manifest.parse(_read(layout, referrer))
+        manifest = Manifest.parse(read(layout, referrer))
     except UsageError as error:
         raise SignatureInvalid(error.message, hint="sign again: `inv sign`") from None
     if manifest.subject is None or manifest.subject.digest != subject:
@@ -89,16 +97,34 @@ def load(layout: Layout, subject: str, referrer: Descriptor) -> bytes:
         )
     if len(manifest.layers) != 1 or manifest.layers[0].media_type != MEDIA_TYPE:
         raise SignatureInvalid("a referrer does not hold one bundle", hint="sign again: `inv sign`")
-    return _read(layout, manifest.layers[0])
+    # cosign's listing has no annotations; where there are some, they are those of the manifest.
+    inside = manifest.annotations.get(PREDICATE_TYPE, "")
+    outside = referrer.annotations.get(PREDICATE_TYPE, inside)
+    if outside != inside:
+        raise SignatureInvalid(
+            f"a referrer is listed as {outside!r} and says {inside!r}",
+            hint="sign again: `inv sign`",
+        )
+    return Loaded(read(layout, manifest.layers[0]), inside)
 
 
-def _read(layout: Layout, descriptor: Descriptor) -> bytes:
+def read(layout: Layout, descriptor: Descriptor) -> bytes:
+    """Return a blob of evidence, its bytes checked against digest and size.
+
+    Raises:
+        DigestMismatch: bytes in the store were changed.
+        AttestationMissing: the blob is not there.
+        SignatureInvalid: it is longer or shorter than its descriptor says, or longer than evidence may be.
+    """
     digest = Digest(descriptor.digest)
     if not layout.has(digest):
         raise AttestationMissing(
             f"blob {digest.short} of a referrer is not in the store", hint="sign again: `inv sign`"
         )
-    data = layout.read(digest, limit=MAX_BUNDLE)
+    try:
+        data = layout.read(digest, limit=MAX_BUNDLE)
+    except UsageError as error:
+        raise SignatureInvalid(error.message, hint=error.hint) from None
     if len(data) != descriptor.size:
         raise SignatureInvalid(
             f"blob {digest.short} is not {descriptor.size} bytes long",

@@ -1,91 +1,89 @@
-"""Requirements: what must hold to trust a digest. Small ones that combine; an empty one never holds.
+"""Requirements: what must hold to trust a digest. Small ones, each about one kind of evidence.
 
 Each has a `check` that looks at the evidence and says what satisfied it, or why not. None reads, waits or
-asks for the time.
+asks for the time. How they combine is in `lockgate.sign.combine`, how settings name them in
+`lockgate.sign.requirement_settings`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-import msgspec
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lockgate.base.errors import (
     AttestationMissing,
     KeyRefused,
     Stale,
     SubjectMismatch,
-    TrustError,
-    UsageError,
 )
 from lockgate.gate.decide import lapses_at
-from lockgate.sign import claims, predicate
-from lockgate.sign.model import Result
+from lockgate.sign import checks, claims, predicate
+from lockgate.sign.combine import ANYONE, AllOf, Signers, proven, unmet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping
 
     from lockgate.gate.decision import Threshold
     from lockgate.sign.evidence import Evidence, Findings
+    from lockgate.sign.model import Result
 
 _SKEW = 5 * 60
 """Seconds by which two machines' clocks may differ."""
 
 
-class Requirement(Protocol):
-    """Something that must hold."""
-
-    def check(self, findings: Findings) -> Result:
-        """Return whether it holds, and why."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """A trusted key has signed the image itself."""
+    """The image itself is signed."""
 
-    key: str = ""
-    """Fingerprint of the key that it must be; empty: any trusted one."""
+    by: Signers = ANYONE
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """What the signer must have said of the image: `{"environment": "prod"}`."""
+    reference: str = ""
+    """Name under which the signer must have signed it; empty: any. Two names of one digest are one image, so
+    this matters only where the same bytes mean different things in two places."""
 
     def check(self, findings: Findings) -> Result:
-        """Return whether there is such a signature."""
-        found = findings.of(predicate.SIGNATURE)
-        for one in found:
-            if self.key in ("", one.key.fingerprint):
-                return _met("signature", f"key {one.key.short} ({one.key.name})")
-        if found:
-            return _unmet("signature", KeyRefused("signed, but not with the required key"))
-        return _absent("signature", predicate.SIGNATURE, findings)
+        """Return whether enough keys have signed it."""
+        return proven("signature", predicate.SIGNATURE, findings, self._look, self.by)
+
+    def _look(self, one: Evidence, _: Findings) -> str:
+        for key, value in self.annotations.items():
+            if one.annotations.get(key) != value:
+                said = one.annotations.get(key, "nothing")
+                raise SubjectMismatch(f"signed for {key} {said!r}, not {value!r}")
+        if self.reference not in ("", one.name):
+            raise SubjectMismatch(f"signed as {one.name!r}, not as {self.reference!r}")
+        return f"key {one.key.short} ({one.key.name})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sbom:
     """A CycloneDX document that lists something is attested."""
 
+    by: Signers = ANYONE
+
     def check(self, findings: Findings) -> Result:
         """Return whether there is one."""
-        return _first("sbom", predicate.SBOM, findings, findings.of(predicate.SBOM), _sbom)
+        return proven("sbom", predicate.SBOM, findings, _sbom, self.by)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scanned:
     """A vulnerability scan is attested."""
 
+    by: Signers = ANYONE
     max_age: int = 0
     """Most seconds since the scan ended; 0: any."""
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is one that is recent enough."""
-        return _first("vuln", predicate.VULN, findings, findings.of(predicate.VULN), self._look)
+        return proven("vuln", predicate.VULN, findings, self._look, self.by)
 
     def _look(self, one: Evidence, findings: Findings) -> str:
         scan = claims.read(one.predicate, claims.Scan)
-        age = findings.now - claims.seconds(scan.metadata.scan_finished_on)
-        if age < -_SKEW:
-            raise Stale("the scan is dated in the future: how old it is cannot be told")
-        if self.max_age and age > self.max_age:
-            raise Stale(f"scanned {_days(age)} ago, {_days(self.max_age)} are allowed")
+        _check_age(
+            "scanned", claims.seconds(scan.metadata.scan_finished_on), self.max_age, findings
+        )
         return f"{scan.scanner.label}, scanned {scan.metadata.scan_finished_on}"
 
 
@@ -93,49 +91,73 @@ class Scanned:
 class Provenance:
     """How the image was built is attested."""
 
+    by: Signers = ANYONE
     builder: str = predicate.BUILDER
-    """What the builder's id must start with."""
+    """The builder's id, with any version behind an `@`; or, ending in `:` or `/`, what it must start with."""
+    source: str = ""
+    """Address of the repository that it must be built from; empty: any."""
     revision: str = ""
-    """Full commit id that it must be built from; empty: any."""
+    """Full commit id that it must be built from, without uncommitted changes; empty: any."""
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is provenance by such a builder."""
-        every = findings.of(predicate.PROVENANCE)
-        return _first("provenance", predicate.PROVENANCE, findings, every, self._look)
+        return proven("provenance", predicate.PROVENANCE, findings, self._look, self.by)
 
     def _look(self, one: Evidence, _: Findings) -> str:
         found = claims.read(one.predicate, claims.Build)
         builder, commits = found.run_details.builder.id, found.commits
-        if not self.builder or not builder.startswith(self.builder):
+        if not self._is_builder(builder):
             raise AttestationMissing(f"built by {builder!r}, not by {self.builder!r}")
+        if self.source and self.source not in found.repositories:
+            at = found.repositories[0] if found.repositories else "no repository that is named"
+            raise SubjectMismatch(f"built from {at}, not from {self.source}")
         if self.revision and self.revision not in commits:
             at = commits[0][:7] if commits else "no commit"
             raise SubjectMismatch(f"built from {at}, not from {self.revision[:7]}")
+        if self.revision and found.dirty:
+            raise SubjectMismatch(f"built from {self.revision[:7]} with uncommitted changes")
         commit = f"commit {commits[0][:7]}" if commits else "no commit"
         return f"builder {builder.removeprefix(predicate.BUILDER)}, {commit}"
+
+    def _is_builder(self, found: str) -> bool:
+        if self.builder.endswith((":", "/")):
+            return found.startswith(self.builder)
+        # Not a mere prefix: whoever is called `…/native2` is someone else.
+        return bool(self.builder) and (
+            found == self.builder or found.startswith(f"{self.builder}@")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """The gate let the image pass, for this environment, under this threshold, and the verdict still holds."""
+    """The gate let the image pass, for this environment, under this threshold, and the verdict still holds.
+
+    The newest verdict counts: a refusal that was attested takes an older permission back.
+    """
 
     environment: str
     threshold: Threshold
+    by: Signers = ANYONE
+    max_age: int = 0
+    """Most seconds since the gate decided; 0: any."""
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is such a verdict."""
         every = findings.of(predicate.SUMMARY)
-        # An image that walked through several environments has a summary of each; and a newer verdict says
-        # more about why than an older one.
-        own = [one for one in every if _policy(one) == _policy_of(self.environment)]
-        own.sort(key=lambda one: str(one.predicate.get("timeVerified")), reverse=True)
+        own = [one for one in every if _policy(one) == predicate.ENVIRONMENT + self.environment]
         if every and not own:
             others = ", ".join(sorted({_policy(one).rpartition(":")[2] for one in every}))
-            return _unmet(
+            return unmet(
                 "summary",
                 AttestationMissing(f"the gate decided for {others}, not for {self.environment}"),
             )
-        return _first("summary", predicate.SUMMARY, findings, own, self._look)
+        # An image that walked through several environments has a summary of each. Of a permission and a refusal
+        # of the same second the refusal counts.
+        own.sort(key=lambda one: (_decided(one), _refused(one)), reverse=True)
+        counted = [one for one in own if not self.by.keys or one.key.fingerprint in self.by.keys]
+        if counted and _refused(counted[0]):
+            return unmet("summary", self._closed())
+        return proven("summary", predicate.SUMMARY, findings, self._look, self.by, only=own)
 
     def _look(self, one: Evidence, findings: Findings) -> str:
         summary = claims.read(one.predicate, claims.Summary)
@@ -145,15 +167,14 @@ class Passed:
         if decision.subject != findings.subject:
             raise SubjectMismatch(f"the decision inside is about {decision.subject[:15]}…")
         if summary.verification_result != "PASSED" or not decision.allowed:
-            raise AttestationMissing(f"the gate of {self.environment} is closed to this image")
+            raise self._closed()
         if decision.threshold != self.threshold:
             raise Stale(f"decided when {self.environment} tolerated something else")
         if lapses_at(decision) <= findings.now:
             raise Stale(
                 "the verdict has lapsed: its advisories are too old, or a waiver that it rests on is over"
             )
-        if decision.decided > findings.now + _SKEW:
-            raise Stale("the verdict is dated in the future")
+        _check_age("decided", decision.decided, self.max_age, findings)
         scans = {each.digest for each in findings.of(predicate.VULN)}
         inputs = {f"sha256:{each.digest.get('sha256')}" for each in summary.input_attestations}
         if not inputs or not inputs <= scans:
@@ -164,40 +185,63 @@ class Passed:
         waived = f", {len(decision.waived)} waived" if decision.waived else ""
         return f"{self.environment} passed {predicate.timestamp(decision.decided)}{waived}"
 
-
-@dataclass(frozen=True, kw_only=True)
-class AllOf:
-    """Every one of several requirements holds."""
-
-    parts: tuple[Requirement, ...]
-
-    def check(self, findings: Findings) -> Result:
-        """Return whether all hold; the first that does not says why."""
-        if not self.parts:
-            return _unmet("all of", AttestationMissing("nothing is required, so nothing is proven"))
-        results = [one.check(findings) for one in self.parts]
-        for one in results:
-            if not one.met:
-                return msgspec.structs.replace(one, name=f"all of: {one.name}")
-        return _met("all of", "; ".join(f"{one.name}: {one.detail}" for one in results))
+    def _closed(self) -> AttestationMissing:
+        return AttestationMissing(f"the gate of {self.environment} is closed to this image")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyOf:
-    """At least one of several requirements holds."""
+class Checked:
+    """That the gates before the build were passed is attested."""
 
-    parts: tuple[Requirement, ...]
+    by: Signers = ANYONE
+    gates: tuple[str, ...] = ()
+    """Gates that must be among those that passed; empty: none failed, whichever there were."""
 
     def check(self, findings: Findings) -> Result:
-        """Return whether one holds; the last one's reason stands for all that do not."""
-        if not self.parts:
-            return _unmet("any of", AttestationMissing("nothing is required, so nothing is proven"))
-        results = [one.check(findings) for one in self.parts]
-        for one in results:
-            if one.met:
-                return msgspec.structs.replace(one, name=f"any of: {one.name}")
-        why = "; ".join(f"{one.name}: {one.detail}" for one in results)
-        return msgspec.structs.replace(results[-1], name="any of", detail=f"none holds: {why}")
+        """Return whether there is such a result."""
+        return proven("tests", checks.TESTS, findings, self._look, self.by)
+
+    def _look(self, one: Evidence, _: Findings) -> str:
+        found = claims.read(one.predicate, claims.GateResults)
+        if found.result not in ("PASSED", "WARNED") or found.failed:
+            raise AttestationMissing(f"failed: {', '.join(found.failed) or found.result}")
+        absent = [name for name in self.gates if name not in found.passed]
+        if absent or not found.passed:
+            raise AttestationMissing(f"not passed: {', '.join(absent) or 'anything'}")
+        idle = f"; not done: {', '.join(found.warned)}" if found.warned else ""
+        return f"passed {', '.join(found.passed)}{idle}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licensed:
+    """That the licences of what is inside are approved is attested."""
+
+    by: Signers = ANYONE
+
+    def check(self, findings: Findings) -> Result:
+        """Return whether there is such a decision."""
+        return proven("licences", checks.LICENCES, findings, self._look, self.by)
+
+    def _look(self, one: Evidence, _: Findings) -> str:
+        found = claims.read(one.predicate, claims.GateResults)
+        if found.result != "PASSED" or found.failed or found.warned or not found.passed:
+            raise AttestationMissing("the licences are not approved")
+        return "approved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attested:
+    """Something of a type that is not known here is attested; that it is signed is all that is asked."""
+
+    predicate_type: str
+    by: Signers = ANYONE
+
+    def check(self, findings: Findings) -> Result:
+        """Return whether there is such a statement."""
+        return proven("attestation", self.predicate_type, findings, self._look, self.by)
+
+    def _look(self, one: Evidence, _: Findings) -> str:
+        return f"{self.predicate_type}, key {one.key.short} ({one.key.name})"
 
 
 def default_requirement(environment: str, threshold: Threshold) -> AllOf:
@@ -222,46 +266,29 @@ def _sbom(one: Evidence, _: Findings) -> str:
     return f"CycloneDX, {len(components)} component{'' if len(components) == 1 else 's'}"
 
 
-def _policy_of(environment: str) -> str:
-    return predicate.ENVIRONMENT + environment
-
-
 def _policy(one: Evidence) -> str:
     policy = one.predicate.get("policy")
     return str(policy.get("uri", "")) if isinstance(policy, dict) else ""
 
 
-def _first(
-    name: str,
-    kind: str,
-    findings: Findings,
-    every: Sequence[Evidence],
-    look: Callable[[Evidence, Findings], str],
-) -> Result:
-    """Return the first piece of evidence that satisfies `look`, else why the first one does not."""
-    why: TrustError | None = None
-    for one in every:
-        try:
-            return _met(name, look(one, findings))
-        except TrustError as error:
-            why = why or error
-        except (UsageError, ValueError, OverflowError) as error:
-            # A trusted key signed it, but a date or a number in it is not one.
-            why = why or AttestationMissing(f"it does not say what it should: {error}")
-    return _unmet(name, why) if why else _absent(name, kind, findings)
+def _decided(one: Evidence) -> int:
+    """Return when a verdict was given; 0 when it does not say, and then `_look` refuses it."""
+    try:
+        return claims.seconds(str(one.predicate.get("timeVerified")))
+    except AttestationMissing:
+        return 0
 
 
-def _absent(name: str, kind: str, findings: Findings) -> Result:
-    fault = findings.fault(kind)
-    return _unmet(name, fault or AttestationMissing(f"no {name} is attested"))
+def _refused(one: Evidence) -> bool:
+    return one.predicate.get("verificationResult") != "PASSED"
 
 
-def _met(name: str, detail: str) -> Result:
-    return Result(name=name, met=True, detail=detail)
-
-
-def _unmet(name: str, error: TrustError) -> Result:
-    return Result(name=name, met=False, detail=error.message, error=type(error).__name__)
+def _check_age(what: str, when: int, max_age: int, findings: Findings) -> None:
+    age = findings.now - when
+    if age < -_SKEW:
+        raise Stale(f"{what} in the future: how old it is cannot be told")
+    if max_age and age > max_age:
+        raise Stale(f"{what} {_days(age)} ago, {_days(max_age)} are allowed")
 
 
 def _days(seconds: int) -> str:

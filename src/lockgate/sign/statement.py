@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,7 +11,13 @@ from lockgate.base.canonical import Foreign, decode, encode, loads
 from lockgate.base.errors import SubjectMismatch, UsageError
 from lockgate.oci.digest import Digest
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 TYPE = "https://in-toto.io/Statement/v1"
+
+OLD_TYPE = "https://in-toto.io/Statement/v0.1"
+"""What `cosign attest` still writes: the same fields, of which `name` and `predicate` must be there."""
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 """Media type of a statement's bytes."""
@@ -25,6 +31,7 @@ class Subject(Foreign, frozen=True):
 
     digest: dict[str, str] = msgspec.field(default_factory=dict)
     name: str = ""
+    annotations: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Statement(Foreign, frozen=True):
@@ -36,7 +43,14 @@ class Statement(Foreign, frozen=True):
     predicate: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-def build(*, name: str, digest: str, predicate_type: str, predicate: bytes) -> bytes:
+def build(
+    *,
+    name: str,
+    digest: str,
+    predicate_type: str,
+    predicate: bytes,
+    annotations: Mapping[str, str] | None = None,
+) -> bytes:
     """Return a statement's bytes about one subject.
 
     The predicate's bytes are taken as they are: what others wrote (an SBOM, a scanner's report) is signed
@@ -47,6 +61,7 @@ def build(*, name: str, digest: str, predicate_type: str, predicate: bytes) -> b
         digest: the subject's digest.
         predicate_type: URI of the predicate's type.
         predicate: a JSON object.
+        annotations: what is said of the subject beside the predicate, where `cosign verify -a` finds it.
 
     Raises:
         UsageError: the predicate is not a JSON object in UTF-8, or has a key twice.
@@ -55,12 +70,14 @@ def build(*, name: str, digest: str, predicate_type: str, predicate: bytes) -> b
         raise UsageError(
             f"predicate {predicate_type} is not a JSON object", hint="run the stage before again"
         )
-    subject = [{"digest": {"sha256": Digest(digest).hex}, "name": name}]
+    about: dict[str, Any] = {"digest": {"sha256": Digest(digest).hex}, "name": name}
+    if annotations:
+        about["annotations"] = dict(annotations)
     return b'{"_type":%b,"predicate":%b,"predicateType":%b,"subject":%b}' % (
         encode(TYPE),
         predicate.strip(),
         encode(predicate_type),
-        encode(subject),
+        encode([about]),
     )
 
 
@@ -68,10 +85,10 @@ def parse(data: bytes) -> Statement:
     """Read a statement's bytes.
 
     Raises:
-        UsageError: not a statement of version 1, or a key stands twice anywhere in it.
+        UsageError: not a statement of version 1 or 0.1, or a key stands twice anywhere in it.
     """
     found = decode(data, Statement, what="statement")
-    if found.type_ != TYPE:
+    if found.type_ not in (TYPE, OLD_TYPE):
         raise UsageError(
             f"a statement of type {found.type_!r} is not read, only {TYPE}", hint=_HINT
         )
@@ -80,19 +97,19 @@ def parse(data: bytes) -> Statement:
     return found
 
 
-def check_subject(statement: Statement, digest: str) -> None:
-    """Return when the statement is about `digest`. Only sha256 counts (digest_set.md, "Guidelines").
+def find_subject(statement: Statement, digest: str) -> Subject:
+    """Return what the statement says that `digest` is. Only sha256 counts (digest_set.md, "Guidelines").
 
     Raises:
         SubjectMismatch: it is about something else.
     """
     wanted = Digest(digest)
-    found = [one.digest.get("sha256", "") for one in statement.subject]
-    if wanted.hex not in found:
-        other = (
-            Digest(f"sha256:{found[0]}").short if _HEX.fullmatch(found[0]) else "no sha256 digest"
-        )
-        raise SubjectMismatch(
-            f"subject is {other}, this image is {wanted.short}",
-            hint="sign this image: `inv scan sign`",
-        )
+    for one in statement.subject:
+        if one.digest.get("sha256") == wanted.hex:
+            return one
+    first = statement.subject[0].digest.get("sha256", "")
+    other = Digest(f"sha256:{first}").short if _HEX.fullmatch(first) else "no sha256 digest"
+    raise SubjectMismatch(
+        f"subject is {other}, this image is {wanted.short}",
+        hint="sign this image: `inv scan sign`",
+    )

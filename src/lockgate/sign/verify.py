@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from lockgate.base.errors import (
     AttestationMissing,
-    DigestMismatch,
     KeyRefused,
     SignatureInvalid,
     Stale,
@@ -14,17 +13,17 @@ from lockgate.base.errors import (
     TrustError,
 )
 from lockgate.oci.digest import Digest
-from lockgate.sign import referrers
-from lockgate.sign.evidence import Evidence, Fault, Findings, examine
+from lockgate.sign.collect import collect
+from lockgate.sign.combine import AllOf
+from lockgate.sign.evidence import Trust
 from lockgate.sign.model import Result, Verification
-from lockgate.sign.requirement import AllOf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lockgate.oci.layout import Layout
+    from lockgate.sign.combine import Requirement
     from lockgate.sign.public_key import PublicKey
-    from lockgate.sign.requirement import Requirement
 
 _ERRORS: dict[str, type[TrustError]] = {
     kind.__name__: kind
@@ -48,7 +47,7 @@ def verify(
     now: int,
     development_key_allowed: bool,
 ) -> Verification:
-    """Check an image's bytes, then what its referrers prove, then the requirement.
+    """Check an image's bytes, then what lies beside it and what that proves, then the requirement.
 
     An unmet requirement is no error here: `require` makes one of it.
 
@@ -63,7 +62,7 @@ def verify(
 
     Raises:
         KeyRefused: no key is trusted, so nothing could be checked.
-        DigestMismatch: bytes of the image, or of a referrer, were changed.
+        DigestMismatch: bytes of the image, or of its evidence, were changed.
         UsageError: the image is not whole in the layout.
     """
     if not keys:
@@ -72,28 +71,8 @@ def verify(
             hint=f"set `public_keys` of `{name}` in `lockgate.yaml`",
         )
     layout.verify_image(digest)
-    evidence: list[Evidence] = []
-    faults: list[Fault] = []
-    for one in referrers.listed(layout, digest):
-        kind = one.annotations.get(referrers.PREDICATE_TYPE, "")
-        try:
-            data = referrers.load(layout, digest, one)
-            evidence.append(
-                examine(
-                    data,
-                    subject=digest,
-                    listed_as=kind,
-                    keys=keys,
-                    development_key_allowed=development_key_allowed,
-                )
-            )
-        except DigestMismatch:
-            raise
-        except TrustError as error:
-            faults.append(Fault(predicate_type=kind, error=error))
-    findings = Findings(
-        subject=Digest(digest), evidence=tuple(evidence), faults=tuple(faults), now=now
-    )
+    trust = Trust(keys=tuple(keys), development_key_allowed=development_key_allowed)
+    findings = collect(layout, Digest(digest), trust, now=now)
     # The parts of the outermost AllOf are what people see, one line each. An empty one has none, and is
     # asked itself: it does not hold.
     outer = isinstance(requirement, AllOf) and requirement.parts
@@ -108,14 +87,24 @@ def verify(
     )
 
 
-def require(verification: Verification) -> None:
+def require(verification: Verification, *, subject: str = "") -> None:
     """Return when the image is to be trusted.
+
+    Args:
+        verification: what `verify` returned.
+        subject: digest of what is about to be used, where a name was resolved for that: the name may have been
+            moved since.
 
     Raises:
         SignatureInvalid, AttestationMissing, SubjectMismatch, Stale, KeyRefused: the first unmet requirement.
     """
+    if subject not in ("", verification.subject):
+        raise SubjectMismatch(
+            f"{Digest(verification.subject).short} was verified, {Digest(subject).short} is to be used",
+            hint=f"the name was moved: `inv verify -e {verification.name}` verifies what it names now",
+        )
     unmet = [one for one in verification.results if not one.met]
-    if verification.met and not unmet:
+    if verification.met and verification.results and not unmet:
         return
     who = f"{Digest(verification.subject).short} is not to be trusted"
     if not unmet:
@@ -143,6 +132,7 @@ def _line(result: Result, width: int) -> str:
     answer = "ok" if result.met else "refused"
     detail = "".join(char if char.isprintable() else "?" for char in result.detail)
     error = f"   ({result.error})" if result.error else ""
-    head = f"{result.name:<{_NAME}}{answer:<{_ANSWER}}"
+    # A combined requirement's name can be longer than its column.
+    head = f"{result.name:<{_NAME - 1}} {answer:<{_ANSWER}}"
     room = width - len(head) - len(error)
     return head + (detail if len(detail) <= room else detail[: room - 1].rstrip() + "…") + error

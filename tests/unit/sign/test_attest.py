@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.unit.sign.shelf import SHELVES, Bundles, Layers, layers_of
+from tests.unit.sign.world import make_checks, make_signer
 
 from lockgate.base.canonical import decode, encode
 from lockgate.base.errors import (
@@ -15,18 +18,20 @@ from lockgate.base.errors import (
     SubjectMismatch,
     UsageError,
 )
+from lockgate.gate.decide import decide
+from lockgate.gate.decision import Waiver
 from lockgate.oci.digest import Digest
-from lockgate.sign import bundle, dsse, predicate, referrers
+from lockgate.sign import bundle, dsse, legacy, predicate, referrers, simplesigning, statement
 from lockgate.sign.attest import present
 from lockgate.sign.model import Signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.sign.conftest import World
+    from tests.unit.sign.world import World
 
     from lockgate.scan.model import Finding
-    from lockgate.sign.keys import LocalSigner
+    from lockgate.sign.local import LocalSigner
     from lockgate.sign.public_key import PublicKey
 
 
@@ -52,6 +57,32 @@ class SealedSigner:
         raise AssertionError(f"asked to sign {len(data)} bytes")
 
 
+class Counting:
+    """A signer that counts, and ends the run when it has signed often enough."""
+
+    development = False
+
+    def __init__(self, signer: LocalSigner, *, most: int = 100) -> None:
+        self._signer, self._most = signer, most
+        self.signed = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """The signer's."""
+        return self._signer.fingerprint
+
+    def public_key(self) -> PublicKey:
+        """Return the signer's."""
+        return self._signer.public_key()
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign, or end the run."""
+        if self.signed == self._most:
+            raise KeyboardInterrupt
+        self.signed += 1
+        return self._signer.sign(data)
+
+
 def store(world: World) -> dict[str, bytes]:
     """Return every file of the layout."""
     root = world.layout.root
@@ -75,9 +106,112 @@ def test_each_bundle_verifies(world: World, signer: LocalSigner) -> None:
     """What lies in the store is what the key signed."""
     world.sign(signer)
     for one in referrers.listed(world.layout, world.image.subject):
-        held = bundle.parse(referrers.load(world.layout, world.image.subject, one))
+        data = referrers.load(world.layout, world.image.subject, one).bundle
+        held = bundle.parse(data)
         signer.public_key().verify(held.signature, dsse.pae(held.payload))
         assert held.hint == signer.public_key().hint
+
+
+def test_both_forms_hold_the_same_envelopes(world: World, signer: LocalSigner) -> None:
+    """An attestation is signed once: bundle and `.att` layer have the same payload and signature."""
+    signed = world.sign(signer)
+    bundles, layers = (shelf(world.layout, world.image.subject) for shelf in SHELVES)
+    for kind in predicate.NAMES:
+        if kind != predicate.SIGNATURE:
+            assert bundles.held(kind)[:2] == layers.held(kind)[:2]
+    assert all(one.manifest and one.layer for one in signed.statements)
+
+
+def test_a_key_is_used_once_a_statement(world: World, signer: LocalSigner) -> None:
+    """Four attestations, and the image's own signature in its two forms, whose bytes differ."""
+    counting = Counting(signer)
+    world.sign(counting)
+    assert counting.signed == 6
+    assert not any(one.new for one in world.sign(counting).statements)
+    assert counting.signed == 6
+
+
+@pytest.mark.parametrize(
+    ("formats", "bundles", "tags"),
+    [(("bundle",), 5, 0), (("legacy",), 0, 2), (("legacy", "bundle"), 5, 2)],
+)
+def test_each_form_is_a_switch(
+    formats: tuple[str, ...], bundles: int, tags: int, world: World, signer: LocalSigner
+) -> None:
+    """Only what is asked for is written, and the record says which form has what."""
+    signed = world.sign(signer, formats=formats)
+    assert len(referrers.listed(world.layout, world.image.subject)) == bundles
+    older = [name for name in world.layout.tags() if name.endswith((".sig", ".att"))]
+    assert len(older) == tags
+    assert all(bool(one.manifest) == ("bundle" in formats) for one in signed.statements)
+    assert all(bool(one.layer) == ("legacy" in formats) for one in signed.statements)
+    assert present(signed, world.layout)
+
+
+def test_the_other_form_is_added_without_the_key(world: World, signer: LocalSigner) -> None:
+    """Attestations that were signed as bundles become layers without a new signature, and the other way."""
+    world.sign(signer, formats=("bundle",))
+    counting = Counting(signer)
+    second = world.sign(counting)
+    assert counting.signed == 1  # the simple signing payload is no envelope
+    assert all(one.new for one in second.statements)
+
+
+@pytest.mark.parametrize("formats", [(), ("bundle", "notary")])
+def test_an_unknown_form_is_refused(
+    formats: tuple[str, ...], world: World, signer: LocalSigner
+) -> None:
+    """A misspelt format, or none, would leave an image that is signed for nobody."""
+    with pytest.raises(UsageError) as caught:
+        world.sign(signer, formats=formats)
+    assert caught.value.hint == "name one or both: `bundle`, `legacy`"
+
+
+def test_a_signature_says_who_built_what_for_whom(world: World, signer: LocalSigner) -> None:
+    """C10: builder, stack, commit and environment are signed annotations of both forms."""
+    world.sign(signer)
+    expected = {
+        "builder": "lockgate/native",
+        "stack": "python",
+        "commit": world.image.source.revision,
+        "environment": "prod",
+    }
+    bundles, layers = (shelf(world.layout, world.image.subject) for shelf in SHELVES)
+    found = statement.parse(bundles.held(predicate.SIGNATURE).payload)
+    assert statement.find_subject(found, world.image.subject).annotations == expected
+    simple = simplesigning.parse(layers.held(predicate.SIGNATURE).payload)
+    assert simple.annotations == expected
+
+
+def test_an_older_signature_names_a_repository(world: World, signer: LocalSigner) -> None:
+    """What other readers compare with where they found the image; else the component."""
+    layers = Layers(world.layout, world.image.subject)
+    world.sign(signer)
+    assert simplesigning.parse(layers.held(predicate.SIGNATURE).payload).reference == "app"
+    layers.remove(predicate.SIGNATURE)
+    world.sign(signer, reference="registry.example/shop/app")
+    found = simplesigning.parse(layers.held(predicate.SIGNATURE).payload)
+    assert found.reference == "registry.example/shop/app"
+
+
+def test_the_checks_are_attested_on_request(world: World, signer: LocalSigner) -> None:
+    """With the record of the check stage there is a statement of the tests and one of the licences."""
+    signed = world.sign(signer, checks=make_checks(world.image))
+    assert [one.predicate_type for one in signed.statements] == list(predicate.ORDER)
+    shelf = Layers(world.layout, world.image.subject)
+    for kind in predicate.ON_REQUEST:
+        found = statement.parse(shelf.held(kind).payload)
+        assert found.predicate["result"] == "PASSED"
+
+
+def test_checks_of_other_sources_are_refused(
+    world: World, signer: LocalSigner, make_world: Callable[..., World]
+) -> None:
+    """Checks of another tree say nothing of this image; nothing is signed then."""
+    checks = msgspec.structs.replace(make_checks(world.image), subject=Digest.of(b"other"))
+    with pytest.raises(SubjectMismatch, match="built from"):
+        world.sign(signer, checks=checks)
+    assert referrers.listed(world.layout, world.image.subject) == ()
 
 
 def test_signing_again_changes_nothing(world: World, signer: LocalSigner) -> None:
@@ -161,7 +295,17 @@ def test_a_reporting_gate_signs(
 
 @pytest.mark.parametrize(
     "change",
-    ["image", "report", "findings", "component", "dirty", "platform built", "platform scanned"],
+    [
+        "image",
+        "report",
+        "findings",
+        "component",
+        "dirty",
+        "platform built",
+        "platform scanned",
+        "verdict",
+        "sbom",
+    ],
 )
 def test_records_that_disagree_are_refused(
     change: str,
@@ -183,6 +327,8 @@ def test_records_that_disagree_are_refused(
         },
         "platform built": {"image": replace(world.image, platforms=world.image.platforms[:1])},
         "platform scanned": _scanned_less(world),
+        "verdict": _made_up(make_world(salt="made up", findings=(high,)), high),
+        "sbom": {"sbom": other.sbom},
     }
     with pytest.raises(SubjectMismatch) as caught:
         world.sign(signer, **changes[change])
@@ -194,6 +340,40 @@ def _scanned_less(world: World) -> dict[str, Any]:
     report = msgspec.structs.replace(world.report, platforms=world.report.platforms[:1])
     decision = msgspec.structs.replace(world.decision, report=Digest.of(encode(report)))
     return {"report": report, "decision": decision}
+
+
+def _made_up(world: World, finding: Finding) -> dict[str, Any]:
+    """Return a closed decision out of which its only finding was taken."""
+    assert world.decision.violations == (finding,)
+    return {
+        "decision": msgspec.structs.replace(world.decision, violations=(), tolerated=(finding,)),
+        "report": world.report,
+        "image": world.image,
+    }
+
+
+def test_a_decision_with_waivers_is_the_gates(
+    make_world: Callable[..., World], signer: LocalSigner, high: Finding
+) -> None:
+    """Deciding again needs only the waivers that the record names: used, lapsed and unused ones."""
+    world = make_world(findings=(high,))
+    usual = Waiver(id="a", findings=(high.id,), owner="o", reason="r", until="2026-11-25")
+    waivers = [
+        usual,
+        msgspec.structs.replace(usual, id="b", until="2026-11-20"),
+        msgspec.structs.replace(usual, id="c", until="2026-11-01"),
+        msgspec.structs.replace(usual, id="d", findings=("CVE-2026-9",)),
+    ]
+    decision = decide(
+        world.report,
+        component="app",
+        environment="prod",
+        threshold=world.threshold,
+        waivers=waivers,
+        now=world.decision.decided,
+    )
+    assert (len(decision.waived), len(decision.lapsed), len(decision.unused)) == (1, 1, 1)
+    assert len(world.sign(signer, decision=decision).statements) == 5
 
 
 def test_the_development_key_is_refused_where_it_is_not_taken(
@@ -212,7 +392,8 @@ def test_the_development_key_is_said_inside(world: World, developer: LocalSigner
     assert signed.development
     summary = next(one for one in signed.statements if one.predicate_type == predicate.SUMMARY)
     listed = {one.digest: one for one in referrers.listed(world.layout, world.image.subject)}
-    held = bundle.parse(referrers.load(world.layout, world.image.subject, listed[summary.manifest]))
+    found = referrers.load(world.layout, world.image.subject, listed[summary.manifest])
+    held = bundle.parse(found.bundle)
     assert b'"urn:lockgate:development-key":true' in held.payload
 
 
@@ -223,30 +404,20 @@ def test_a_missing_raw_report_is_refused(world: World, signer: LocalSigner) -> N
     assert referrers.listed(world.layout, world.image.subject) == ()
 
 
-def test_a_bad_signature_is_replaced(world: World, signer: LocalSigner) -> None:
-    """A bundle with the right content and a wrong signature does not count as signed."""
-    signed = world.sign(signer)
-    layout, subject = world.layout, world.image.subject
-    listed = referrers.listed(layout, subject)
-    bad = []
-    for one in listed:
-        held = bundle.parse(referrers.load(layout, subject, one))
-        forged = bundle.build(held.payload, signer.sign(b"other"), held.hint)
-        bad.append((forged, one.annotations[referrers.PREDICATE_TYPE]))
-    _unlist(world)
-    for forged, kind in bad:
-        referrers.attach(layout, subject, forged, kind)
-    again = world.sign(signer)
+@pytest.mark.parametrize("shelf_of", SHELVES, ids=lambda one: str(one.form))
+def test_a_bad_signature_is_replaced(
+    shelf_of: type[Bundles | Layers], world: World, signer: LocalSigner
+) -> None:
+    """Evidence with the right content and a wrong signature does not count as signed."""
+    shelf = shelf_of(world.layout, world.image.subject)
+    signed = world.sign(signer, formats=(shelf.form,))
+    for kind in predicate.NAMES:
+        shelf.replace(kind, shelf.held(kind)._replace(signature=signer.sign(b"other")))
+    again = world.sign(signer, formats=(shelf.form,))
     assert all(one.new for one in again.statements)
-    assert [one.manifest for one in again.statements] == [one.manifest for one in signed.statements]
-
-
-def _unlist(world: World) -> None:
-    """Empty the image's list of referrers."""
-    from lockgate.oci.manifest import INDEX, Index, index_bytes
-
-    empty = world.layout.put(index_bytes(Index(manifests=())), INDEX)
-    world.layout.tag({"sha256-" + Digest(world.image.subject).hex: empty})
+    assert [one.manifest or one.layer for one in again.statements] == [
+        one.manifest or one.layer for one in signed.statements
+    ]
 
 
 def test_changed_bytes_in_the_store_are_no_reason_to_sign_again(
@@ -262,36 +433,39 @@ def test_changed_bytes_in_the_store_are_no_reason_to_sign_again(
 
 def test_an_interrupted_run_goes_on(world: World, signer: LocalSigner) -> None:
     """A run that was ended after three statements is completed; the image's own signature is the last."""
-
-    class Tired:
-        """Signs three times."""
-
-        development = False
-        fingerprint = signer.fingerprint
-
-        def __init__(self) -> None:
-            self.left = 3
-
-        def public_key(self) -> PublicKey:
-            """Return the public half."""
-            return signer.public_key()
-
-        def sign(self, data: bytes) -> bytes:
-            """Sign, or end the run."""
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            return signer.sign(data)
-
     with pytest.raises(KeyboardInterrupt):
-        world.sign(Tired())
+        world.sign(Counting(signer, most=3))
     kinds = {
         one.annotations[referrers.PREDICATE_TYPE]
         for one in referrers.listed(world.layout, world.image.subject)
     }
     assert predicate.SIGNATURE not in kinds
-    rest = world.sign(signer)
-    assert sum(one.new for one in rest.statements) == 2
+    assert legacy.tag(world.image.subject, legacy.SIGNATURES) not in world.layout.tags()
+    rest = Counting(signer)
+    world.sign(rest)
+    assert rest.signed == 3  # the fourth attestation, and the image's own signature in two forms
+
+
+def test_two_signers_at_once_lose_nothing(world: World) -> None:
+    """Eight keys that sign at the same time leave eight signatures in every form."""
+    signers = [make_signer(f"key{number}") for number in range(8)]
+    for one in signers:
+        one.public_key()  # opened before the race
+    start = threading.Barrier(len(signers))
+
+    def sign(one: LocalSigner) -> None:
+        start.wait(10)
+        world.sign(one)
+
+    threads = [threading.Thread(target=sign, args=(one,)) for one in signers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    layout, subject = world.layout, world.image.subject
+    assert len(referrers.listed(layout, subject)) == 8 * 5
+    assert len(layers_of(layout, subject, legacy.SIGNATURES)) == 8
+    assert len(layers_of(layout, subject, legacy.ATTESTATIONS)) == 8 * 4
 
 
 def test_an_earlier_record_is_checked_without_keys(world: World, signer: LocalSigner) -> None:
@@ -299,13 +473,30 @@ def test_an_earlier_record_is_checked_without_keys(world: World, signer: LocalSi
     signed = world.sign(signer)
     assert present(signed, world.layout)
     assert not present(msgspec.structs.replace(signed, statements=()), world.layout)
-    path = world.layout.path(signed.statements[2].manifest)
-    data = path.read_bytes()
-    path.write_bytes(data + b" ")
+    blank = msgspec.structs.replace(signed.statements[0], manifest="", layer="")
+    assert not present(msgspec.structs.replace(signed, statements=(blank,)), world.layout)
+    for shelf_of in SHELVES:
+        for digest in shelf_of(world.layout, world.image.subject).blobs(predicate.SBOM).values():
+            path = world.layout.path(digest)
+            data = path.read_bytes()
+            path.write_bytes(data + b" ")
+            assert not present(signed, world.layout)
+            path.unlink()
+            assert not present(signed, world.layout)
+            path.write_bytes(data)
+            assert present(signed, world.layout)
+
+
+@pytest.mark.parametrize("shelf_of", SHELVES, ids=lambda one: str(one.form))
+def test_a_removed_form_is_not_present(
+    shelf_of: type[Bundles | Layers], world: World, signer: LocalSigner
+) -> None:
+    """What was taken off in one form is signed again, although the other form still has it."""
+    signed = world.sign(signer)
+    shelf_of(world.layout, world.image.subject).remove(predicate.SUMMARY)
     assert not present(signed, world.layout)
-    path.unlink()
-    assert not present(signed, world.layout)
-    path.write_bytes(data)
+    again = world.sign(SealedSigner(signer.public_key()))
+    assert [predicate.NAMES[one.predicate_type] for one in again.statements if one.new] == [
+        "summary"
+    ]
     assert present(signed, world.layout)
-    _unlist(world)
-    assert not present(signed, world.layout)

@@ -9,13 +9,16 @@ import msgspec
 import pytest
 
 from lockgate.base.canonical import encode
-from lockgate.base.errors import DigestMismatch, UsageError
+from lockgate.base.errors import DigestMismatch, SubjectMismatch, UsageError
 from lockgate.gate.decision import Decision
 from lockgate.oci.digest import Digest
+from lockgate.scan.sbom import cyclonedx
 from lockgate.sign import predicate
 
 if TYPE_CHECKING:
-    from tests.unit.sign.conftest import World
+    from collections.abc import Callable
+
+    from tests.unit.sign.world import World
 
 
 def test_an_image_signature_says_nothing_more() -> None:
@@ -26,7 +29,13 @@ def test_an_image_signature_says_nothing_more() -> None:
 
 def test_the_sbom_is_taken_as_it_is(world: World) -> None:
     """Not a byte of the document is changed."""
-    assert predicate.sbom(world.sbom) is world.sbom
+    assert predicate.sbom(world.sbom, world.image) is world.sbom
+
+
+def test_our_own_sbom_is_taken(world: World) -> None:
+    """What the build writes about an image is about that image."""
+    document = cyclonedx(world.image)
+    assert predicate.sbom(document, world.image) == document
 
 
 @pytest.mark.parametrize(
@@ -37,12 +46,35 @@ def test_the_sbom_is_taken_as_it_is(world: World) -> None:
         b'{"spdxVersion": "SPDX-2.3"}',
         b'{"bomFormat": "CycloneDX"}',
         b'{"bomFormat": "CycloneDX", "components": []}',
+        b'{"bomFormat": "CycloneDX", "components": "libexpat1"}',
+        b'{"bomFormat": "CycloneDX", "components": [{"hashes": 7}]}',
     ],
 )
-def test_another_document_is_no_sbom(document: bytes) -> None:
+def test_another_document_is_no_sbom(document: bytes, world: World) -> None:
     """An SBOM that lists nothing, or is of another kind, is refused before it is signed."""
     with pytest.raises(UsageError):
-        predicate.sbom(document)
+        predicate.sbom(document, world.image)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("SHA-256", "SHA-512", "not about"),
+        ("abab", "acab", "lacks libexpat1"),
+    ],
+)
+def test_an_sbom_of_something_else_is_refused(old: str, new: str, why: str, world: World) -> None:
+    """It must name the image by digest, and each of its packages by theirs."""
+    document = world.sbom.replace(old.encode(), new.encode())
+    with pytest.raises(SubjectMismatch, match=why):
+        predicate.sbom(document, world.image)
+
+
+def test_another_images_sbom_is_refused(make_world: Callable[..., World]) -> None:
+    """The same packages in another image are another bill."""
+    one, other = make_world(), make_world(salt="other")
+    with pytest.raises(SubjectMismatch, match="not about"):
+        predicate.sbom(other.sbom, one.image)
 
 
 def scan(world: World) -> Any:

@@ -20,7 +20,7 @@ from lockgate.sign import bundle, referrers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.sign.conftest import World
+    from tests.unit.sign.world import World
 
 DATA = bundle.build(b"{}", b"s", "hint")
 KIND = "https://example.org/v1"
@@ -53,7 +53,32 @@ def test_a_stored_bundle_is_listed_and_loaded(world: World) -> None:
     assert referrers.listed(world.layout, world.image.subject) == (stored,)
     assert stored.artifact_type == bundle.MEDIA_TYPE
     assert stored.annotations[referrers.PREDICATE_TYPE] == KIND
-    assert referrers.load(world.layout, world.image.subject, stored) == DATA
+    assert referrers.load(world.layout, world.image.subject, stored) == (DATA, KIND)
+
+
+def test_a_listing_may_have_no_type(world: World) -> None:
+    """Cosign lists bundles without annotations; the manifest says what they are."""
+    stored = referrers.attach(world.layout, world.image.subject, DATA, KIND)
+    bare = msgspec.structs.replace(stored, annotations={})
+    assert referrers.load(world.layout, world.image.subject, bare).predicate_type == KIND
+
+
+def test_a_listing_that_contradicts_is_refused(world: World) -> None:
+    """Listed as one type and said to be another inside: neither is believed."""
+    stored = referrers.attach(world.layout, world.image.subject, DATA, KIND)
+    lying = msgspec.structs.replace(stored, annotations={referrers.PREDICATE_TYPE: "other"})
+    with pytest.raises(SignatureInvalid, match="listed as 'other'"):
+        referrers.load(world.layout, world.image.subject, lying)
+
+
+def test_a_bundle_that_is_too_large_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store cannot make a reader fill its memory."""
+    stored = referrers.attach(world.layout, world.image.subject, DATA, KIND)
+    monkeypatch.setattr(referrers, "MAX_BUNDLE", len(DATA) - 1)
+    with pytest.raises(SignatureInvalid, match="larger than"):
+        referrers.load(world.layout, world.image.subject, stored)
 
 
 def test_storing_it_again_changes_nothing(world: World) -> None:

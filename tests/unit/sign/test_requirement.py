@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.unit.sign.world import make_checks
 
 from lockgate.base.canonical import loads
 from lockgate.base.errors import SignatureInvalid
@@ -14,11 +15,13 @@ from lockgate.gate.decide import lapses_at
 from lockgate.gate.decision import Waived, Waiver
 from lockgate.gate.waiver import ends
 from lockgate.oci.digest import Digest
-from lockgate.sign import predicate
+from lockgate.sign import checks, predicate
+from lockgate.sign.combine import Signers
 from lockgate.sign.evidence import Evidence, Fault, Findings
 from lockgate.sign.requirement import (
-    AllOf,
-    AnyOf,
+    Attested,
+    Checked,
+    Licensed,
     Passed,
     Provenance,
     Sbom,
@@ -30,11 +33,12 @@ from lockgate.sign.requirement import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.sign.conftest import World
+    from tests.unit.sign.world import World
 
     from lockgate.gate.decision import Decision
     from lockgate.scan.model import Finding
-    from lockgate.sign.keys import LocalSigner
+    from lockgate.sign.local import LocalSigner
+    from lockgate.sign.public_key import PublicKey
 
 DAY = 86400
 
@@ -53,7 +57,14 @@ def prove(world: World, signer: LocalSigner, now: int) -> Callable[..., Findings
         if kind:
             content = loads(content) if isinstance(content, bytes) else content
             found.append(
-                Evidence(predicate_type=kind, predicate=content, key=key, digest=Digest.of(b"x"))
+                Evidence(
+                    predicate_type=kind,
+                    predicate=content,
+                    key=key,
+                    digest=Digest.of(b"x"),
+                    name=more.get("name", ""),
+                    annotations=more.get("annotations", {}),
+                )
             )
         return Findings(
             subject=world.image.subject,
@@ -92,9 +103,21 @@ def test_a_certain_key_may_be_required(
 ) -> None:
     """Another trusted key is not enough then."""
     findings = prove(predicate.SIGNATURE, {})
-    assert Signature(key=signer.fingerprint).check(findings).met
-    result = Signature(key=stranger.fingerprint).check(findings)
+    assert Signature(by=Signers(keys=frozenset({signer.fingerprint}))).check(findings).met
+    result = Signature(by=Signers(keys=frozenset({stranger.fingerprint}))).check(findings)
     assert (result.met, result.error) == (False, "KeyRefused")
+
+
+def test_what_the_signer_said_may_be_required(prove: Callable[..., Findings]) -> None:
+    """An annotation or a name of another value is another claim; one that is absent is none."""
+    findings = prove(predicate.SIGNATURE, {}, annotations={"environment": "prod"}, name="app")
+    assert Signature(annotations={"environment": "prod"}, reference="app").check(findings).met
+    for other in (
+        Signature(annotations={"environment": "dev"}),
+        Signature(annotations={"environment": "prod", "stack": "python"}),
+        Signature(reference="registry.example/app"),
+    ):
+        assert other.check(findings).error == "SubjectMismatch"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +212,9 @@ def test_provenance_holds(prove: Callable[..., Findings], world: World) -> None:
         (Provenance(builder=""), "AttestationMissing"),
         (Provenance(revision="b" * 40), "SubjectMismatch"),
         (Provenance(revision="3f2a9c1"), "SubjectMismatch"),
+        (Provenance(builder="urn:lockgate:builder:lockgate/nativ"), "AttestationMissing"),
+        (Provenance(source="https://git.example/other"), "SubjectMismatch"),
+        (Provenance(source="https://git.example/"), "SubjectMismatch"),
     ],
 )
 def test_other_provenance_does_not(
@@ -197,6 +223,60 @@ def test_other_provenance_does_not(
     """Another builder or commit is refused; a short commit id, or an empty builder, proves nothing."""
     findings = prove(predicate.PROVENANCE, predicate.provenance(world.image))
     assert requirement.check(findings).error == error
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "holds"),
+    [
+        ("urn:b", "urn:b", True),
+        ("urn:b", "urn:b@refs/tags/v1", True),
+        ("urn:b", "urn:bb", False),
+        ("urn:b@v1", "urn:b@v1", True),
+        ("urn:b@v1", "urn:b@v2", False),
+        ("urn:b/", "urn:b/c", True),
+        ("urn:b/", "urn:b", False),
+    ],
+)
+def test_a_builder_is_a_name_and_not_its_beginning(
+    wanted: str, found: str, holds: bool, prove: Callable[..., Findings]
+) -> None:
+    """A version may follow, and a folder holds what is in it; anything else is another builder."""
+    content = {"buildDefinition": {}, "runDetails": {"builder": {"id": found}}}
+    assert Provenance(builder=wanted).check(prove(predicate.PROVENANCE, content)).met is holds
+
+
+@pytest.mark.parametrize(
+    ("uri", "source"),
+    [
+        ("git+https://git.example/shop@3f2a9c1", "https://git.example/shop"),
+        (
+            "git+https://git.example/shop@refs/heads/main",
+            "https://git.example/shop@refs/heads/main",
+        ),
+        ("git+ssh://git@git.example/shop", "ssh://git@git.example/shop"),
+        ("git+ssh://git@git.example/shop@3f2a9c1", "ssh://git@git.example/shop"),
+        ("https://git.example/shop", "https://git.example/shop"),
+    ],
+)
+def test_a_source_is_an_address(uri: str, source: str, prove: Callable[..., Findings]) -> None:
+    """The commit behind the address does not belong to it; a user in front of it does."""
+    content = {
+        "buildDefinition": {"resolvedDependencies": [{"uri": uri, "digest": {"gitCommit": "a"}}]},
+        "runDetails": {"builder": {"id": "urn:lockgate:builder:x"}},
+    }
+    assert Provenance(source=source).check(prove(predicate.PROVENANCE, content)).met
+
+
+def test_uncommitted_changes_are_not_the_commit(
+    prove: Callable[..., Findings], world: World
+) -> None:
+    """A tree that differs from its commit was not built from it, whatever commit it names."""
+    source = msgspec.structs.replace(world.image.source, changes=("app/x.py",))
+    image = msgspec.structs.replace(world.image, source=source)
+    findings = prove(predicate.PROVENANCE, predicate.provenance(image))
+    assert Provenance().check(findings).met
+    result = Provenance(revision=source.revision).check(findings)
+    assert (result.error, "uncommitted" in result.detail) == ("SubjectMismatch", True)
 
 
 @pytest.mark.parametrize(
@@ -351,25 +431,70 @@ def test_a_hidden_development_key_is_refused(
     assert passed(world).check(honest).met
 
 
-def test_the_newest_verdict_says_why(
+def both(findings: Findings, content: dict[str, Any], key: PublicKey) -> Findings:
+    """Return the findings with one more verdict."""
+    more = Evidence(
+        predicate_type=predicate.SUMMARY, predicate=content, key=key, digest=Digest.of(b"y")
+    )
+    return dataclasses.replace(findings, evidence=(*findings.evidence, more))
+
+
+def test_the_newest_verdict_counts(
     prove: Callable[..., Findings],
     verdict: Callable[..., dict[str, Any]],
     world: World,
     signer: LocalSigner,
     high: Finding,
 ) -> None:
-    """Of several summaries one that holds is enough; when none does, the newest one's reason is shown."""
-    findings = prove(predicate.SUMMARY, verdict(violations=(high,), decided=1))
-    good = Evidence(
-        predicate_type=predicate.SUMMARY,
-        predicate=verdict(),
-        key=signer.public_key(),
-        digest=Digest.of(b"y"),
-    )
-    both = dataclasses.replace(findings, evidence=(*findings.evidence, good))
-    assert passed(world).check(both).met
-    over = dataclasses.replace(both, now=lapses_at(world.decision))
-    assert passed(world).check(over).error == "Stale"
+    """A permission after a refusal opens the gate, a refusal after a permission closes it again."""
+    decided, key = world.decision.decided, signer.public_key()
+    refusal = verdict(violations=(high,), decided=decided - 1)
+    opened = both(prove(predicate.SUMMARY, refusal), verdict(), key)
+    assert passed(world).check(opened).met
+    for later in (decided, decided + 1):
+        refusal = verdict(violations=(high,), decided=later)
+        result = passed(world).check(both(prove(predicate.SUMMARY, verdict()), refusal, key))
+        assert result.detail == "the gate of prod is closed to this image"
+
+
+def test_a_refusal_of_another_environment_closes_nothing(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    signer: LocalSigner,
+    high: Finding,
+) -> None:
+    """What `staging` refused is for `staging` to say."""
+    refusal = verdict(violations=(high,), decided=world.decision.decided + 1, environment="staging")
+    found = both(prove(predicate.SUMMARY, verdict()), refusal, signer.public_key())
+    assert passed(world).check(found).met
+
+
+def test_a_refusal_by_a_key_that_does_not_count_closes_nothing(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    signer: LocalSigner,
+    stranger: LocalSigner,
+    high: Finding,
+) -> None:
+    """Where one key is to decide, another one can neither permit nor refuse."""
+    refusal = verdict(violations=(high,), decided=world.decision.decided + 1)
+    found = both(prove(predicate.SUMMARY, verdict()), refusal, stranger.public_key())
+    only = Signers(keys=frozenset({signer.fingerprint}))
+    assert dataclasses.replace(passed(world), by=only).check(found).met
+    assert not passed(world).check(found).met
+
+
+def test_a_verdict_may_be_so_old(
+    prove: Callable[..., Findings], verdict: Callable[..., dict[str, Any]], world: World
+) -> None:
+    """A verdict that still holds can be too old for a reader."""
+    findings = prove(predicate.SUMMARY, verdict(), at=world.decision.decided + DAY // 2)
+    recent = dataclasses.replace(passed(world), max_age=DAY)
+    assert recent.check(findings).met
+    strict = dataclasses.replace(passed(world), max_age=3600)
+    assert strict.check(findings).error == "Stale"
 
 
 def test_another_environments_summary_is_named(
@@ -380,33 +505,65 @@ def test_another_environments_summary_is_named(
     assert result.detail == "the gate decided for dev, not for prod"
 
 
-def test_all_of_needs_all(prove: Callable[..., Findings], world: World) -> None:
-    """One unmet part refuses the whole, with its reason."""
-    findings = prove(predicate.SBOM, world.sbom)
-    assert AllOf(parts=(Sbom(), Sbom())).check(findings).met
-    result = AllOf(parts=(Sbom(), Signature())).check(findings)
-    assert (result.met, result.name) == (False, "all of: signature")
-
-
-def test_any_of_needs_one(prove: Callable[..., Findings], world: World) -> None:
-    """One met part is enough; when none is met every reason is told."""
-    findings = prove(predicate.SBOM, world.sbom)
-    result = AnyOf(parts=(Signature(), Sbom())).check(findings)
-    assert (result.met, result.name) == (True, "any of: sbom")
-    result = AnyOf(parts=(Signature(), Provenance())).check(findings)
-    assert not result.met
-    assert "signature" in result.detail
-    assert "provenance" in result.detail
-
-
-@pytest.mark.parametrize("empty", [AllOf(parts=()), AnyOf(parts=())])
-def test_the_empty_requirement_never_holds(
-    empty: AllOf | AnyOf, prove: Callable[..., Findings]
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({}, "passed format, lint, tests, security, audit"),
+        ({"failed": "lint"}, "failed: lint"),
+        ({"idle": "tests"}, "passed format, lint, security, audit; not done: tests"),
+    ],
+)
+def test_gates_may_be_required(
+    changes: dict[str, str], detail: str, prove: Callable[..., Findings], world: World
 ) -> None:
-    """Nothing required is nothing proven, also inside another requirement."""
-    for requirement in (empty, AllOf(parts=(empty,)), AnyOf(parts=(empty,))):
-        result = requirement.check(prove())
-        assert (result.met, result.error) == (False, "AttestationMissing")
+    """No gate may have failed; one that was not done is said."""
+    content = checks.predicates(make_checks(world.image, **changes), world.image)[checks.TESTS]
+    result = Checked().check(prove(checks.TESTS, content))
+    assert (result.met, result.detail) == ("failed" not in changes, detail)
+
+
+def test_certain_gates_may_be_required(prove: Callable[..., Findings], world: World) -> None:
+    """A gate that was not done, or that there is not, did not pass."""
+    record = make_checks(world.image, idle="tests")
+    content = checks.predicates(record, world.image)[checks.TESTS]
+    findings = prove(checks.TESTS, content)
+    assert Checked(gates=("lint", "audit")).check(findings).met
+    for name in ("tests", "fuzz"):
+        result = Checked(gates=("lint", name)).check(findings)
+        assert (result.error, result.detail) == ("AttestationMissing", f"not passed: {name}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"result": "passed", "passedTests": ["x"]},
+        {"result": "PASSED"},
+        {"result": "PASSED", "passedTests": ["x"], "failedTests": ["y"]},
+        {"result": "PASSED", "passedTests": "x"},
+    ],
+)
+def test_a_result_of_nothing_is_none(
+    content: dict[str, Any], prove: Callable[..., Findings]
+) -> None:
+    """The word alone proves nothing: something must have passed, and nothing failed."""
+    assert Checked().check(prove(checks.TESTS, content)).error == "AttestationMissing"
+    assert Licensed().check(prove(checks.LICENCES, content)).error == "AttestationMissing"
+
+
+def test_licences_may_be_required(prove: Callable[..., Findings], world: World) -> None:
+    """Approved, and nothing else."""
+    for failed, met in (("", True), ("licences", False)):
+        record = make_checks(world.image, failed=failed)
+        content = checks.predicates(record, world.image)[checks.LICENCES]
+        assert Licensed().check(prove(checks.LICENCES, content)).met is met
+
+
+def test_any_type_may_be_required(prove: Callable[..., Findings]) -> None:
+    """A statement of a type that is not known here counts by its signature."""
+    wanted = Attested(predicate_type="https://example.org/review/v1")
+    assert wanted.check(prove("https://example.org/review/v1", {"a": 1})).met
+    assert wanted.check(prove("https://example.org/review/v2", {})).error == "AttestationMissing"
 
 
 def test_the_default_asks_for_all_five(world: World) -> None:

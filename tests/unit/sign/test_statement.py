@@ -33,7 +33,7 @@ def test_what_is_built_can_be_parsed(predicate: dict[str, object]) -> None:
     found = statement.parse(build(json.dumps(predicate).encode()))
     assert found.predicate == predicate
     assert found.predicate_type == KIND
-    statement.check_subject(found, DIGEST)
+    assert statement.find_subject(found, DIGEST).name == "app"
 
 
 def test_the_form_is_that_of_the_specification() -> None:
@@ -80,7 +80,7 @@ def test_only_an_object_can_be_a_predicate(predicate: bytes) -> None:
         b"",
         b"{}",
         b"[]",
-        build().replace(b"Statement/v1", b"Statement/v0.1"),
+        build().replace(b"Statement/v1", b"Statement/v0.2"),
         build().replace(b'"subject":[{', b'"subject":[],"x":[{'),
         build().replace(b'"subject"', b'"subjects"'),
         build().replace(b'"_type"', b'"_type":"x","_type"'),
@@ -99,14 +99,34 @@ def test_anything_else_is_refused(data: bytes) -> None:
 def test_unknown_fields_are_ignored() -> None:
     """Parsing rules of the framework: others may add fields."""
     found = statement.parse(build().replace(b'"subject":[{', b'"more":[1],"subject":[{"uri":"x",'))
-    statement.check_subject(found, DIGEST)
+    statement.find_subject(found, DIGEST)
+
+
+def test_the_older_version_is_read() -> None:
+    """`cosign attest` writes 0.1, whose fields are the same."""
+    found = statement.parse(build().replace(b"Statement/v1", b"Statement/v0.1"))
+    assert statement.find_subject(found, DIGEST).name == "app"
+
+
+def test_annotations_belong_to_the_subject() -> None:
+    """What is said beside the predicate stands where `cosign verify -a` looks for it."""
+    data = statement.build(
+        name="app",
+        digest=DIGEST,
+        predicate_type=KIND,
+        predicate=b"{}",
+        annotations={"stack": "python"},
+    )
+    assert json.loads(data)["subject"][0]["annotations"] == {"stack": "python"}
+    found = statement.find_subject(statement.parse(data), DIGEST)
+    assert found.annotations == {"stack": "python"}
 
 
 def test_another_subject_is_a_mismatch() -> None:
     """A statement about another image is refused with both digests."""
     other = Digest.of(b"other")
     with pytest.raises(SubjectMismatch, match="subject is") as caught:
-        statement.check_subject(statement.parse(build(digest=other)), DIGEST)
+        statement.find_subject(statement.parse(build(digest=other)), DIGEST)
     assert DIGEST.short in caught.value.message
 
 
@@ -114,7 +134,7 @@ def test_other_algorithms_do_not_count() -> None:
     """A subject that is known by md5 alone matches nothing, and empty names match nothing."""
     data = build().replace(b'"sha256"', b'"md5"')
     with pytest.raises(SubjectMismatch, match="no sha256 digest"):
-        statement.check_subject(statement.parse(data), DIGEST)
+        statement.find_subject(statement.parse(data), DIGEST)
 
 
 def test_one_of_several_subjects_is_enough() -> None:
@@ -123,4 +143,4 @@ def test_one_of_several_subjects_is_enough() -> None:
     more = build().replace(
         b'"subject":[', b'"subject":[{"digest":{"sha256":"%b"},"name":"x"},' % other
     )
-    statement.check_subject(statement.parse(more), DIGEST)
+    assert statement.find_subject(statement.parse(more), DIGEST).name == "app"

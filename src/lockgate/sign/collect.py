@@ -1,0 +1,112 @@
+"""Collect: everything that lies beside an image in a layout, as evidence or as faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.base.errors import DigestMismatch, TrustError
+from lockgate.oci.digest import Digest
+from lockgate.sign import dsse, legacy, predicate, referrers
+from lockgate.sign.evidence import (
+    Evidence,
+    Fault,
+    Findings,
+    from_bundle,
+    from_envelope,
+    from_simple_signing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from lockgate.oci.layout import Layout
+    from lockgate.oci.manifest import Descriptor
+    from lockgate.sign.evidence import Trust
+
+
+def collect(layout: Layout, subject: str, trust: Trust, *, now: int) -> Findings:
+    """Look at everything that is stored beside an image, in every form, by the same rules.
+
+    Args:
+        layout: the store.
+        subject: digest of the image.
+        trust: the keys that are trusted.
+        now: seconds since 1970.
+
+    Raises:
+        DigestMismatch: bytes of something stored beside the image were changed.
+        StorageError, UsageError: the layout cannot be read.
+    """
+    bundles = list(_bundles(layout, subject, trust))
+    known = {(one.digest, one.signature) for one in bundles if isinstance(one, Evidence)}
+    found = [
+        *bundles,
+        *_attestations(layout, subject, trust, known),
+        *_signatures(layout, subject, trust),
+    ]
+    return Findings(
+        subject=subject,
+        evidence=tuple(one for one in found if isinstance(one, Evidence)),
+        faults=tuple(one for one in found if isinstance(one, Fault)),
+        now=now,
+    )
+
+
+def _bundles(layout: Layout, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
+    for referrer in referrers.listed(layout, subject):
+        listed_as = referrer.annotations.get(referrers.PREDICATE_TYPE, "")
+        try:
+            held = referrers.load(layout, subject, referrer)
+            listed_as = held.predicate_type
+            yield from_bundle(held.bundle, subject=subject, listed_as=listed_as, trust=trust)
+        except TrustError as error:
+            yield _fault(listed_as, error)
+
+
+def _attestations(
+    layout: Layout, subject: str, trust: Trust, known: AbstractSet[tuple[str, bytes]]
+) -> Iterator[Evidence | Fault]:
+    for layer in _layers(layout, subject, legacy.ATTESTATIONS):
+        if isinstance(layer, Fault):
+            yield layer
+            continue
+        listed_as = layer.annotations.get(legacy.PREDICATE_TYPE, "")
+        try:
+            held = dsse.parse(legacy.load(layout, layer, legacy.ATTESTATIONS))
+            payload, signature = dsse.open_envelope(held)
+            # What is in a bundle too, with the same signature, is not verified twice.
+            if (Digest.of(payload), signature) not in known:
+                yield from_envelope(
+                    payload, signature, subject=subject, listed_as=listed_as, trust=trust
+                )
+        except TrustError as error:
+            yield _fault(listed_as, error)
+
+
+def _signatures(layout: Layout, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
+    for layer in _layers(layout, subject, legacy.SIGNATURES):
+        if isinstance(layer, Fault):
+            yield layer
+            continue
+        try:
+            data = legacy.load(layout, layer, legacy.SIGNATURES)
+            signature = layer.annotations.get(legacy.SIGNATURE, "")
+            yield from_simple_signing(data, signature, subject=subject, trust=trust)
+        except TrustError as error:
+            yield _fault(predicate.SIGNATURE, error)
+
+
+def _layers(layout: Layout, subject: str, kind: str) -> Iterator[Descriptor | Fault]:
+    for entry in legacy.entries(layout, subject, kind):
+        try:
+            yield from legacy.layers(layout, entry)
+        except TrustError as error:
+            yield _fault(predicate.SIGNATURE if kind == legacy.SIGNATURES else "", error)
+
+
+def _fault(listed_as: str, error: TrustError) -> Fault:
+    if isinstance(error, DigestMismatch):
+        # Not a signature that does not hold, but a store that cannot be relied on.
+        raise error
+    return Fault(predicate_type=listed_as, error=error)

@@ -149,12 +149,14 @@ def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) ->
         RegistryError: a registry is out of reach, or refuses.
     """
     from lockgate.oci import transfer
+    from lockgate.tasks import signing
 
     session, started = ways.session, time.monotonic()
     first, second = Place.parse(origin), Place.parse(to)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_source(ways, first))
-        digest = _resolve(source, first)
+        local = first.kind == "store"
+        digest = signing.resolve(session, origin) if local else _resolve(source, first)
         if second.digest not in ("", digest):
             raise UsageError(
                 f"{origin} is {Digest(digest).short}, and {to} names another digest",
@@ -222,7 +224,7 @@ def _registry(endpoint: Endpoint, world: World, *, push: bool, mount_from: str) 
 
 
 def _resolve(source: Source, place: Place) -> str:
-    """Return the digest of an image; a tag is asked for here, and nowhere else."""
+    """Return the digest of an image in a registry or a file; a tag is asked for here, and nowhere else."""
     from lockgate.oci.archive import Archive
 
     if place.digest:
@@ -233,7 +235,7 @@ def _resolve(source: Source, place: Place) -> str:
         raise UsageError(f"{source.label} has neither tag nor digest", hint=_FORMS)
     found = source.resolve(place.name)
     if found is None:
-        raise source.absent(f"tag {place.name}" if place.kind == "registry" else repr(place.name))
+        raise source.absent(f"tag {place.name}")
     return found.digest
 
 

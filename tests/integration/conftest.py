@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-INV = (sys.executable, "-m", "invoke")
+INV = (sys.executable, "-m", "lockgate.tasks.program")
 
 SETTLED = """
 scan:

@@ -32,3 +32,21 @@ def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"No idea what '{typed[-1]}' is", f"  hint: {meant}"]
+
+
+def test_ctrl_c_between_two_tasks_is_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Invoke alone would end with exit code 1 there."""
+    from invoke.program import Program
+
+    from lockgate.tasks.program import Lockgate
+
+    def interrupted(_: Program) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Program, "execute", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        Lockgate().execute()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped by Ctrl-C; what was finished is kept\n"

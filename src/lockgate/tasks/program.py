@@ -28,6 +28,14 @@ class Lockgate(Program):
             self._explain(error)
             sys.exit(2)
 
+    def execute(self) -> None:
+        """Run the tasks; Ctrl-C between two of them ends as it does within one, with exit code 130."""
+        try:
+            super().execute()
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C; what was finished is kept", file=sys.stderr)
+            sys.exit(130)
+
     def _explain(self, error: ParseError) -> None:
         from lockgate.base.settings import nearest
 

@@ -24,6 +24,7 @@ from lockgate.oci.digest import Digest
 from lockgate.scan.model import Finding
 from lockgate.sign import predicate
 from lockgate.sign.combine import AllOf, AnyOf, Signers
+from lockgate.sign.keyless.identity import Identity
 from lockgate.sign.keys import public_keys
 from lockgate.sign.model import Result, Verification
 from lockgate.sign.requirement import Provenance, Scanned, Signature, default_requirement
@@ -263,6 +264,7 @@ def _switched_off() -> Iterator[Row]:
     yield "no trust root", "its file is gone", KeyRefused, _trust_root(None)
     yield "no trust root", "its file is empty", KeyRefused, _trust_root(b"")
     yield "no trust root", "its file is another one", KeyRefused, _trust_root(b"-----BEGIN X-----")
+    yield "no trust root", "identities that nothing proves", KeyRefused, _verify(_unproven)
     yield "no requirement", "all of nothing", AttestationMissing, _verify(_nothing(AllOf(parts=())))
     yield "no requirement", "any of nothing", AttestationMissing, _verify(_nothing(AnyOf(parts=())))
     yield "no requirement", "an empty list in the settings", UsageError, _empty_settings
@@ -271,6 +273,10 @@ def _switched_off() -> Iterator[Row]:
 
 def _nothing(requirement: AllOf | AnyOf) -> Callable[[Bench], dict[str, Any]]:
     return lambda _: _only(requirement)
+
+
+def _unproven(_: Bench) -> dict[str, Any]:
+    return {"identities": [Identity("https://shop.example/release", "https://issuer.example")]}
 
 
 def _trust_root(content: bytes | None) -> Act:

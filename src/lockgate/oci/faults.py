@@ -124,17 +124,23 @@ def _known(cause: BaseException, host: str) -> RegistryError | None:
     return None
 
 
-def refused(answer: Answer, what: str, where: str) -> LockgateError:
+def refused(answer: Answer, what: str, where: str, *, reading: bool = False) -> LockgateError:
     """Translate an answer with an error status.
 
     Args:
         answer: status, headers and the beginning of the body.
         what: what was asked for, to begin a sentence with: `tag 1.0`.
         where: the repository, with its host.
+        reading: nothing was sent, so nothing that was sent can have been changed.
     """
     codes, words = _errors(answer.body)
     said = _detail(words)
     match answer.status:
+        case 400 if "DIGEST_INVALID" in codes and reading:
+            # docker-registry reads its own files while another client writes them.
+            return RegistryError(
+                f"{where} cannot read {what} now{said}", hint=_ODD, retryable=True, status=400
+            )
         case 400 if "DIGEST_INVALID" in codes:
             return DigestMismatch(
                 f"{what} reached {where} with other bytes than its digest says",

@@ -18,6 +18,10 @@ _DOCKER = "application/vnd.docker.distribution.manifest"
 _ACCEPT = ", ".join((INDEX, MANIFEST, f"{_DOCKER}.list.v2+json", f"{_DOCKER}.v2+json"))
 """Docker's types too, so that a registry says what it has, and neither hides nor converts it."""
 
+_MISREAD = 3
+"""Times that a registry may say that it got other bytes. docker-registry says so, too, when another client
+writes the same manifest at the same time."""
+
 _REBUILD = "build or push the image as an OCI image: `skopeo copy --format oci SOURCE TARGET`"
 
 
@@ -85,7 +89,7 @@ class Manifests:
 
         Raises:
             RegistryError: the registry refuses it, or is out of reach.
-            DigestMismatch: it says that it stored other bytes.
+            DigestMismatch: it says that it got or stored other bytes.
         """
         digest, what = Digest.of(data), named(reference)
         number = 0
@@ -99,9 +103,11 @@ class Manifests:
                     body=data,
                     accept=(200, 201, 202),
                 )
-            except RegistryError as error:
+            except (RegistryError, DigestMismatch) as error:
                 number += 1
-                self._transport.pause(error, number)
+                if isinstance(error, DigestMismatch) and number >= _MISREAD:
+                    raise
+                self._transport.pause(_again(error), number)
                 if self.tagged(reference) == digest:
                     return ""
                 continue
@@ -162,6 +168,12 @@ class Manifests:
 def named(reference: str) -> str:
     """Return how to name a manifest in a sentence."""
     return f"manifest {Digest(reference).short}" if ":" in reference else f"tag {reference}"
+
+
+def _again(error: RegistryError | DigestMismatch) -> RegistryError:
+    if isinstance(error, RegistryError):
+        return error
+    return RegistryError(error.message, hint=error.hint, retryable=True)
 
 
 def _claimed(answer: Answer) -> str:

@@ -193,7 +193,8 @@ class Transport:
         except (RegistryError, *faults.FOREIGN):
             body = b""
         answer = faults.Answer(response.status_code, response.headers, body)
-        error = faults.refused(answer, what, self.endpoint.name)
+        reading = response.request.method in ("GET", "HEAD")
+        error = faults.refused(answer, what, self.endpoint.name, reading=reading)
         if isinstance(error, RegistryError):
             error.pause = self._asked_to_wait(response)
         return error

@@ -1,4 +1,7 @@
-"""Sigstore bundles, version 0.3 (sigstore/protobuf-specs, sigstore_bundle.proto), with a key, not a certificate."""
+"""Sigstore bundles, version 0.3 (sigstore/protobuf-specs, sigstore_bundle.proto), that hold a DSSE envelope.
+
+One with a certificate in place of a key is only recognised here; `lockgate.sign.keyless` reads it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ class Bundle(NamedTuple):
     """The statement's bytes."""
     signature: bytes
     hint: str
-    """Which key signed, as `PublicKey.hint`; a hint only, not authenticated."""
+    """Which key signed, as `PublicKey.hint`; a hint only, not authenticated. Empty when a certificate stands in its
+    place."""
 
 
 def build(payload: bytes, signature: bytes, hint: str) -> bytes:
@@ -55,8 +59,8 @@ def parse(data: bytes) -> Bundle:
     """Read a bundle.
 
     Raises:
-        SignatureInvalid: the bytes are not a bundle of version 0.3 that holds a DSSE envelope and names a
-            key. Unknown and repeated fields are refused, as protobuf's JSON mapping does.
+        SignatureInvalid: the bytes are not a bundle of version 0.3 that holds a DSSE envelope, and names a key or
+            holds a certificate. Unknown and repeated fields are refused, as protobuf's JSON mapping does.
     """
     try:
         found = decode(data, _Bundle, what="bundle")
@@ -66,19 +70,19 @@ def parse(data: bytes) -> Bundle:
         raise _refused(f"a bundle is of type {found.media_type!r}")
     material = found.verification_material
     if (
-        material.public_key is None
-        or material.certificate is not None
+        (material.public_key is None) == (material.certificate is None)
         or material.x509_certificate_chain is not None
+        or (material.public_key is not None and not material.public_key.hint)
     ):
-        raise _refused("a bundle does not name a public key")
+        raise _refused("a bundle does not name one key, or hold one certificate")
     if found.dsse_envelope is None or found.message_signature is not None:
         raise _refused("a bundle does not hold a DSSE envelope")
     payload, signature = dsse.open_envelope(found.dsse_envelope)
-    keyid = found.dsse_envelope.signatures[0].keyid
-    if keyid not in ("", material.public_key.hint):
+    hint = material.public_key.hint if material.public_key else ""
+    if hint and found.dsse_envelope.signatures[0].keyid not in ("", hint):
         # sigstore_bundle.proto: the two hints must be the same.
         raise _refused("a bundle and its envelope name two keys")
-    return Bundle(payload, signature, material.public_key.hint)
+    return Bundle(payload, signature, hint)
 
 
 def _refused(message: str) -> SignatureInvalid:

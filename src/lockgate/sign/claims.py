@@ -56,7 +56,6 @@ class RunDetails(Foreign, frozen=True):
 class Resource(Foreign, frozen=True):
     """A resource descriptor (in-toto, resource_descriptor.md)."""
 
-    name: str = ""
     uri: str = ""
     digest: dict[str, str] = msgspec.field(default_factory=dict)
     annotations: dict[str, Any] = msgspec.field(default_factory=dict)

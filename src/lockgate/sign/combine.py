@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.sign.evidence import Evidence, Findings
+    from lockgate.sign.keyless.identity import Identity
     from lockgate.sign.public_key import PublicKey
 
 
@@ -30,7 +31,7 @@ class Signers:
     """Who must have signed: so many of these keys, each with evidence of its own that holds."""
 
     keys: frozenset[str] = frozenset()
-    """Fingerprints; empty: any trusted key."""
+    """Fingerprints of keys and identities; empty: any that is trusted."""
     quorum: int = 1
     """How many different keys; a key counts once, however often it signed."""
 
@@ -105,7 +106,7 @@ def proven(
     """
     every = findings.of(kind) if only is None else only
     counted = [one for one in every if not by.keys or one.key.fingerprint in by.keys]
-    details: dict[PublicKey, str] = {}
+    details: dict[PublicKey | Identity, str] = {}
     why: TrustError | None = None
     for one in counted:
         try:
@@ -115,12 +116,12 @@ def proven(
         except (UsageError, ValueError, OverflowError) as error:
             # A trusted key signed it, but a date or a number in it is not one.
             why = why or AttestationMissing(f"it does not say what it should: {error}")
-    signed = ", ".join(f"{key.short} ({key.name})" for key in details)
+    signed = ", ".join(key.label for key in details)
     if details and len(details) >= by.quorum:
         first = next(iter(details.values()))
         return met(name, first if by.quorum == 1 else f"{first}; signed by {signed}")
     if details:
-        few = f"signed by {len(details)} of {by.quorum} keys: {signed}"
+        few = f"signed by {len(details)} of {by.quorum}: {signed}"
         return unmet(name, AttestationMissing(f"{few}; {why.message}" if why else few))
     if why is not None:
         return unmet(name, why)

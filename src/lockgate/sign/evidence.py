@@ -5,7 +5,7 @@ Three forms become evidence in the same steps, and a fault at the first one that
     (1) the bytes have the form: a bundle with one DSSE envelope, an envelope alone, a simple signing payload;
         an envelope says that its payload is an in-toto statement;
     (2) a trusted key signed: in a bundle the one that is named, in the older forms, which name none, any;
-        it may be used here;
+        it may be used here; or someone who is trusted, whom a certificate names that a trusted root vouches for;
     (3) the signature verifies; nothing of the payload is read before;
     (4) the payload is an in-toto statement, or one of simple signing, without a key that stands twice;
     (5) one of its subjects is the image;
@@ -22,6 +22,8 @@ from lockgate.oci.digest import Digest
 from lockgate.sign import bundle, dsse, predicate, simplesigning, statement
 
 if TYPE_CHECKING:
+    from lockgate.sign.keyless.identity import Identity
+    from lockgate.sign.keyless.trusted_root import TrustedRoot
     from lockgate.sign.public_key import PublicKey
 
 
@@ -31,7 +33,8 @@ class Evidence:
 
     predicate_type: str
     predicate: dict[str, Any]
-    key: PublicKey
+    key: PublicKey | Identity
+    """Who signed: a key, or someone whom a certificate names."""
     digest: str
     """Digest of the signed bytes."""
     signature: bytes = b""
@@ -79,6 +82,10 @@ class Trust:
     keys: tuple[PublicKey, ...]
     development_key_allowed: bool
     """Whether a development key is taken."""
+    identities: tuple[Identity, ...] = ()
+    """Who else is trusted, who signs by a certificate and has no key of their own."""
+    root: TrustedRoot | None = None
+    """What proves such an identity."""
 
     def named(self, hint: str) -> PublicKey:
         """Return the trusted key that a bundle names.
@@ -116,7 +123,7 @@ class Trust:
         return key
 
     def _unknown(self) -> SignatureInvalid:
-        known = ", ".join(f"{key.short} ({key.name})" for key in self.keys)
+        known = ", ".join(key.label for key in self.keys)
         return SignatureInvalid(
             f"signed with a key that is not trusted here, or changed since; trusted: {known}",
             hint="sign with a trusted key, or add its public half to `public_keys`",
@@ -138,9 +145,24 @@ def from_bundle(data: bytes, *, subject: str, listed_as: str, trust: Trust) -> E
         SubjectMismatch: the statement is about another image.
     """
     held = bundle.parse(data)  # (1)
+    if not held.hint:
+        return _certified(data, subject, listed_as, trust)
     key = trust.named(held.hint)  # (2)
     key.verify(held.signature, dsse.pae(held.payload))  # (3)
     return _stated(held.payload, held.signature, key, subject, listed_as)
+
+
+def _certified(data: bytes, subject: str, listed_as: str, trust: Trust) -> Evidence:
+    """Return what a bundle proves in which a certificate stands in place of a key."""
+    if trust.root is None or not trust.identities:
+        raise SignatureInvalid(
+            "signed by a certificate, and no identity is trusted here",
+            hint="sign with a trusted key, or add the identity to `identities`",
+        )
+    from lockgate.sign.keyless.verify import verify_envelope
+
+    found = verify_envelope(data, trust.root, trust.identities)  # (1), (2), (3)
+    return _stated(found.payload, found.signature, found.identity, subject, listed_as)
 
 
 def from_envelope(
@@ -190,7 +212,7 @@ def from_simple_signing(data: bytes, signature: str, *, subject: str, trust: Tru
 
 
 def _stated(
-    payload: bytes, signature: bytes, key: PublicKey, subject: str, listed_as: str
+    payload: bytes, signature: bytes, key: PublicKey | Identity, subject: str, listed_as: str
 ) -> Evidence:
     try:
         found = statement.parse(payload)  # (4)

@@ -111,6 +111,11 @@ class PublicKey:
         return short(self.fingerprint)
 
     @property
+    def label(self) -> str:
+        """How it is shown: `key 7c:1e:90:4b (release)`."""
+        return f"key {self.short} ({self.name})"
+
+    @property
     def hint(self) -> str:
         """How a Sigstore bundle names the key: the fingerprint in base64, as cosign writes it."""
         return base64.b64encode(hashlib.sha256(self.spki).digest()).decode()
@@ -136,7 +141,7 @@ class PublicKey:
 
     def _invalid(self) -> SignatureInvalid:
         return SignatureInvalid(
-            f"a signature does not verify with key {self.short} ({self.name})",
+            f"a signature does not verify with {self.label}",
             hint="what was signed or its signature was changed: run `inv sign` again",
         )
 

@@ -53,7 +53,7 @@ class Signature:
                 raise SubjectMismatch(f"signed for {key} {said!r}, not {value!r}")
         if self.reference not in ("", one.name):
             raise SubjectMismatch(f"signed as {one.name!r}, not as {self.reference!r}")
-        return f"key {one.key.short} ({one.key.name})"
+        return one.key.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +241,7 @@ class Attested:
         return proven("attestation", self.predicate_type, findings, self._look, self.by)
 
     def _look(self, one: Evidence, _: Findings) -> str:
-        return f"{self.predicate_type}, key {one.key.short} ({one.key.name})"
+        return f"{self.predicate_type}, {one.key.label}"
 
 
 def default_requirement(environment: str, threshold: Threshold) -> AllOf:

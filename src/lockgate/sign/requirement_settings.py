@@ -11,7 +11,7 @@
           - attestation: {type: "https://example.org/review/v1", keys: [review]}
 
 An entry is a name, or a name with its options. `all` and `any` hold entries of their own. Keys are named as they
-are in `public_keys`: by file, variable or Secret.
+are in `public_keys`: by file, variable or Secret. An identity that is trusted is named among them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from lockgate.gate.decision import Threshold
     from lockgate.sign.combine import Requirement
+    from lockgate.sign.keyless.identity import Identity
     from lockgate.sign.public_key import PublicKey
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class _Context(NamedTuple):
 
     environment: str
     threshold: Threshold
-    keys: Sequence[PublicKey]
+    keys: Sequence[PublicKey | Identity]
 
 
 def from_settings(
@@ -61,7 +62,7 @@ def from_settings(
     *,
     environment: str,
     threshold: Threshold,
-    keys: Sequence[PublicKey],
+    keys: Sequence[PublicKey | Identity],
     where: str = "require",
 ) -> AllOf:
     """Return the requirement that a list in the settings names.
@@ -70,7 +71,7 @@ def from_settings(
         content: the list, as it was read from YAML.
         environment: whose requirements they are.
         threshold: what the gate of this environment tolerates.
-        keys: the keys that are trusted; entries name some of them.
+        keys: the keys and identities that are trusted; entries name some of them.
         where: how to name the list in an error: `environments.prod.require`.
 
     Raises:
@@ -183,12 +184,14 @@ class _Options:
             hint = _near(name, self._known)
             raise _refused(self._where, f"{name!r} is not an option", hint)
 
-    def _key(self, name: str) -> PublicKey:
+    def _key(self, name: str) -> PublicKey | Identity:
         found = [one for one in self.context.keys if one.name == name]
         where = f"{self._where}.keys"
         if not found:
             known = sorted({one.name for one in self.context.keys})
-            raise _refused(where, f"{name!r} is not one of `public_keys`", _near(name, known))
+            raise _refused(
+                where, f"{name!r} is not a key or identity that is trusted", _near(name, known)
+            )
         if len({one.fingerprint for one in found}) > 1:
             raise _refused(
                 where, f"several keys are called {name!r}", "give their files other names"

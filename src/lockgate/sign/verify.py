@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from lockgate.oci.layout import Layout
     from lockgate.sign.combine import Requirement
+    from lockgate.sign.keyless.identity import Identity
+    from lockgate.sign.keyless.trusted_root import TrustedRoot
     from lockgate.sign.public_key import PublicKey
 
 _ERRORS: dict[str, type[TrustError]] = {
@@ -46,6 +48,8 @@ def verify(
     name: str,
     now: int,
     development_key_allowed: bool,
+    identities: Sequence[Identity] = (),
+    trusted_root: TrustedRoot | None = None,
 ) -> Verification:
     """Check an image's bytes, then what lies beside it and what that proves, then the requirement.
 
@@ -59,19 +63,31 @@ def verify(
         name: whose requirement it is: the environment.
         now: seconds since 1970.
         development_key_allowed: whether a development key is taken.
+        identities: who is trusted beside the keys, who signs by a certificate.
+        trusted_root: what proves such an identity.
 
     Raises:
-        KeyRefused: no key is trusted, so nothing could be checked.
+        KeyRefused: no key and no identity is trusted, or nothing proves an identity, so nothing could be checked.
         DigestMismatch: bytes of the image, or of its evidence, were changed.
         UsageError: the image is not whole in the layout.
     """
-    if not keys:
+    if not keys and not identities:
         raise KeyRefused(
             f"{name} trusts no key, so no signature can be checked",
             hint=f"set `public_keys` of `{name}` in `lockgate.yaml`",
         )
+    if identities and trusted_root is None:
+        raise KeyRefused(
+            f"{name} trusts identities and has no trusted root, so none of them can be proven",
+            hint=f"set `trusted_root` of `{name}` in `lockgate.yaml`",
+        )
     layout.verify_image(digest)
-    trust = Trust(keys=tuple(keys), development_key_allowed=development_key_allowed)
+    trust = Trust(
+        keys=tuple(keys),
+        development_key_allowed=development_key_allowed,
+        identities=tuple(identities),
+        root=trusted_root,
+    )
     findings = collect(layout, Digest(digest), trust, now=now)
     # The parts of the outermost AllOf are what people see, one line each. An empty one has none, and is
     # asked itself: it does not hold.

@@ -171,6 +171,16 @@ def test_other_bytes_are_a_matter_of_trust() -> None:
     assert error.exit_code == 4
 
 
+def test_a_digest_that_is_invalid_when_nothing_was_sent() -> None:
+    """The same code as answer to a question is the registry's own trouble, which passes."""
+    answer = Answer(400, {}, said("DIGEST_INVALID", "no match"))
+
+    error = refused(answer, "tag 1", "registry.example/app", reading=True)
+
+    assert isinstance(error, RegistryError)
+    assert error.retryable
+
+
 @pytest.mark.parametrize(
     "body",
     [b"\xff\xfe", b"[]", b"null", b'{"errors":3}', b'{"errors":["x"]}', b'{"errors":[{"code":[1]}]}',

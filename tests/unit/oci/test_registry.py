@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.oci.dictregistry import DictRegistry, digest_of
 from tests.unit.oci.images import build, describe, noise, opener
-from tests.unit.oci.mishaps import broken, changed, lost, replies, status
+from tests.unit.oci.mishaps import broken, changed, error, lost, replies, status
 
 from lockgate.base.errors import DigestMismatch, RegistryError, TrustError
 from lockgate.oci.layout import Layout
@@ -239,6 +239,28 @@ def test_a_registry_that_stores_something_else(layout: Layout) -> None:
 
     with pytest.raises(DigestMismatch, match="other bytes than it was given"):
         registry.open().put_manifest(root, data)
+
+
+@pytest.mark.parametrize("times", [1, 2, 99])
+def test_a_registry_that_got_something_else(times: int, layout: Layout) -> None:
+    """A registry that says so while another client writes the same is tried again, and not for ever."""
+    registry = DictRegistry()
+    root, data = put(registry, layout)
+    registry.fail("PUT", "", wrong, times=times)
+    client = registry.open()
+
+    if times == 99:
+        with pytest.raises(DigestMismatch, match="with other bytes"):
+            client.put_manifest(root, data)
+        assert registry.count("PUT") == 3
+    else:
+        client.put_manifest(root, data)
+        assert registry["team/app"].manifests[root.digest] == (INDEX, data)
+
+
+def wrong(request: httpx2.Request, serve: Serve) -> httpx2.Response:
+    """Say that other bytes came."""
+    return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
 
 
 def test_a_stale_tag(layout: Layout) -> None:

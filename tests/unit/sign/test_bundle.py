@@ -28,7 +28,7 @@ def changed(**changes: Any) -> bytes:
     return json.dumps(content).encode()
 
 
-@given(st.binary(min_size=1), st.binary(min_size=1), st.text())
+@given(st.binary(min_size=1), st.binary(min_size=1), st.text(min_size=1))
 def test_what_is_built_can_be_parsed(payload: bytes, signature: bytes, hint: str) -> None:
     """Payload, signature and hint come back."""
     found = bundle.parse(bundle.build(payload, signature, hint))
@@ -55,6 +55,12 @@ def test_log_entries_are_let_through() -> None:
         verificationMaterial__timestampVerificationData={},
     )
     assert bundle.parse(data).payload == b"{}"
+
+
+def test_a_certificate_is_recognised() -> None:
+    """It is not read here: a bundle without a key's name is one for whoever reads certificates."""
+    data = changed(verificationMaterial={"certificate": {"rawBytes": "cw=="}})
+    assert bundle.parse(data).hint == ""
 
 
 def test_an_equal_key_id_is_let_through() -> None:
@@ -86,6 +92,7 @@ def test_an_equal_key_id_is_let_through() -> None:
         changed(messageSignature={"signature": "cw=="}),
         changed(verificationMaterial={}),
         changed(verificationMaterial=...),
+        changed(verificationMaterial={"publicKey": {"hint": ""}}),
         changed(verificationMaterial__certificate={"rawBytes": "cw=="}),
         changed(verificationMaterial__x509CertificateChain={"certificates": []}),
     ],

@@ -13,6 +13,7 @@ from lockgate.base import strict_yaml
 from lockgate.base.errors import UsageError
 from lockgate.sign import requirement_settings
 from lockgate.sign.combine import AllOf, AnyOf, Signers
+from lockgate.sign.keyless.identity import Identity
 from lockgate.sign.requirement import (
     Attested,
     Checked,
@@ -34,7 +35,7 @@ KEYS = [make_signer(name).public_key() for name in ("release", "security", "revi
 TWICE = make_signer("release").public_key()
 
 
-def read(content: object, keys: Sequence[PublicKey] = KEYS) -> AllOf:
+def read(content: object, keys: Sequence[PublicKey | Identity] = KEYS) -> AllOf:
     """Read a list as that of `prod`."""
     return requirement_settings.from_settings(
         content, environment="prod", threshold=PROD, keys=keys, where="require"
@@ -115,7 +116,7 @@ def test_an_entry_is_a_requirement(entry: object, expected: object) -> None:
         ([{"vuln": {"max_age": 7}}], "require[0].vuln: 'max_age' is not an option", "max_age_days"),
         (
             [{"sbom": {"keys": ["relase"]}}],
-            "require[0].sbom.keys: 'relase' is not one of `public_keys`",
+            "require[0].sbom.keys: 'relase' is not a key or identity that is trusted",
             "did you mean `release`?",
         ),
         ([{"sbom": {"keys": []}}], "require[0].sbom.keys: is not a list of texts", "docs/sign.md"),
@@ -154,6 +155,17 @@ def test_two_keys_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="several keys are called 'release'"):
         read([{"sbom": {"keys": ["release"]}}], keys=[*KEYS, TWICE])
     assert read([{"sbom": {"keys": ["release"]}}], keys=[*KEYS, KEYS[0]]).parts
+
+
+def test_an_identity_is_named_as_a_key_is() -> None:
+    """Who signs by a certificate counts as one more signer."""
+    workflow = Identity("https://shop.example/release", "https://issuer.example", "workflow")
+    (found,) = read(
+        [{"sbom": {"keys": ["workflow", "release"], "quorum": 2}}], keys=[*KEYS, workflow]
+    ).parts
+    assert found == Sbom(
+        by=Signers(keys=frozenset({workflow.fingerprint, KEYS[0].fingerprint}), quorum=2)
+    )
 
 
 def test_what_has_no_end_is_refused() -> None:

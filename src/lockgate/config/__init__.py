@@ -1,0 +1,1 @@
+"""Manifests as signed artifacts: rendered, pinned, packaged, compared."""

@@ -91,6 +91,8 @@ def _violation(finding: Finding, requirements: str, width: int) -> list[str]:
 
 
 def _what(finding: Finding) -> str:
+    if finding.kind == "unchecked":
+        return _plain(finding.title)
     if finding.kind != "vuln":
         return (
             f"{_plain(finding.title or finding.kind)} in {_plain(finding.path or finding.package)}"
@@ -103,6 +105,8 @@ def where_to_fix(finding: Finding, requirements: str) -> str:
     """Return where a person goes to remove the finding."""
     if finding.kind == "secret":
         return "remove it from the sources, and revoke it"
+    if finding.kind == "unchecked":
+        return "pull Trivy's database: `./inv scan.database --pull`, or a waiver"
     if finding.kind == "misconfig":
         return "change the image's configuration"
     if not finding.fixed:

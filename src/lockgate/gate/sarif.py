@@ -102,6 +102,8 @@ def _result(finding: Finding, decision: Decision) -> dict[str, Any]:
 
 def _message(finding: Finding) -> str:
     title = finding.title or finding.id
+    if finding.kind == "unchecked":
+        return title
     if finding.kind != "vuln":
         return f"{title} in {finding.path or finding.package}"
     fix = f"fixed in {finding.fixed}" if finding.fixed else "no fixed version"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 """trivy-db's schema version, `metadata.json`."""
 
-BUILDER = "1"
+BUILDER = "2"
 """Part of the cache's key: raised when the same data files give another database."""
 
 DAY = 86_400
@@ -47,8 +48,8 @@ class DatabaseDir(NamedTuple):
     path: Path
     """Folder that holds `db/trivy.db`."""
     record: Database
-    releases: tuple[str, ...]
-    """Releases of operating systems that it knows, `debian 13`; empty: not limited."""
+    buckets: tuple[str, ...]
+    """What it knows, as trivy-db names it: releases of systems, `debian 13`, and ecosystems, `pip::…`."""
 
 
 class _Metadata(Foreign, frozen=True, rename="pascal"):
@@ -59,19 +60,20 @@ class _Metadata(Foreign, frozen=True, rename="pascal"):
 
 
 class _Seal(Record, frozen=True):
-    """The digest of a database file, so that a gigabyte is not hashed on every run."""
+    """What was read of a database file, so that a gigabyte is not hashed on every run."""
 
     digest: str
     size: int
     changed: int
     """Modification time in nanoseconds."""
+    buckets: tuple[str, ...]
 
 
 class _Made(Record, frozen=True):
     """What stands beside an embedded database, so that finding it again needs no data file parsed."""
 
     database: Database
-    releases: tuple[str, ...]
+    buckets: tuple[str, ...]
 
 
 def embedded(folder: Path, cache: Path) -> DatabaseDir:
@@ -91,7 +93,7 @@ def embedded(folder: Path, cache: Path) -> DatabaseDir:
     if made is None:
         sets = [parse(data, what=str(folder / name)) for name, data in files.items()]
         made = _make(place, sets)
-    return DatabaseDir(place, made.database, made.releases)
+    return DatabaseDir(place, made.database, made.buckets)
 
 
 def _key(files: Mapping[str, bytes]) -> str:
@@ -112,8 +114,9 @@ def _whole(place: Path) -> _Made | None:
 
 
 def _make(place: Path, sets: Sequence[Advisories]) -> _Made:
-    from lockgate.scan.advisories import DebianAdvisories, day, tree
+    from lockgate.scan.advisories import day, tree
     from lockgate.scan.bolt import bolt_bytes
+    from lockgate.scan.bolt_reader import bucket_names
 
     data = bolt_bytes(tree(sets))
     record = Database(
@@ -126,8 +129,8 @@ def _make(place: Path, sets: Sequence[Advisories]) -> _Made:
             for found in sorted(sets, key=lambda one: one.name)
         ),
     )
-    releases = {f"debian {one.release}" for one in sets if isinstance(one, DebianAdvisories)}
-    made = _Made(database=record, releases=tuple(sorted(releases)))
+    names = bucket_names(lambda at, length: data[at : at + length])
+    made = _Made(database=record, buckets=names)
     with (
         exclusive(place.parent / ".lock"),
         tempfile.TemporaryDirectory(dir=place.parent, prefix=".partial-") as name,
@@ -161,17 +164,14 @@ def pulled(cache: Path) -> DatabaseDir | None:
         if found.version != SCHEMA:
             raise UsageError(f"{metadata} says schema version {found.version}, {SCHEMA} is needed")
         updated = _time(found.updated_at)
-        if not database.stat().st_size:
-            raise UsageError(f"{database} is empty")
+        seal = _seal(database)
     except (OSError, UsageError) as error:
         reason = (
             str(error) if isinstance(error, UsageError) else f"{error.filename}: {error.strerror}"
         )
         raise ToolError(f"the pulled advisory database is broken: {reason}", hint=_PULL) from None
-    record = Database(
-        kind="upstream", digest=_seal(database).digest, updated=updated, partial=False
-    )
-    return DatabaseDir(place, record, ())
+    record = Database(kind="upstream", digest=seal.digest, updated=updated, partial=False)
+    return DatabaseDir(place, record, seal.buckets)
 
 
 def pull(cache: Path, trivy: Path, *, repository: str = "", timeout: int = 600) -> DatabaseDir:
@@ -292,7 +292,14 @@ def _time(text: str) -> int:
 
 
 def _seal(path: Path) -> _Seal:
-    """Return the digest of a database file, computed again whenever the file changed."""
+    """Return the digest and the buckets of a database file, read again whenever the file changed.
+
+    Raises:
+        UsageError: it is not a database, or it holds no advisories.
+        OSError: it cannot be read.
+    """
+    from lockgate.scan.bolt_reader import bucket_names
+
     place, now = path.parent.parent / "seal.json", path.stat()
     try:
         known = decode(place.read_bytes(), _Seal)
@@ -300,7 +307,13 @@ def _seal(path: Path) -> _Seal:
             return known
     except (OSError, UsageError):
         pass
-    fresh = _Seal(digest=file_digest(path), size=now.st_size, changed=now.st_mtime_ns)
+    with path.open("rb") as file:
+        names = bucket_names(lambda at, length: os.pread(file.fileno(), length, at))
+    if not names:
+        raise UsageError(f"{path} holds no advisories")
+    fresh = _Seal(
+        digest=file_digest(path), size=now.st_size, changed=now.st_mtime_ns, buckets=names
+    )
     atomic_write(place, encode(fresh))
     return fresh
 

@@ -10,7 +10,7 @@ class Finding(Record, frozen=True):
     """One vulnerability, secret or misconfiguration in one place."""
 
     kind: str
-    """`vuln`, `secret` or `misconfig`."""
+    """`vuln`, `secret`, `misconfig`, or `unchecked` for packages that no advisory could be looked up for."""
     id: str
     """CVE-…, GHSA-…, PYSEC-…, or the id of Trivy's rule."""
     severity: Severity

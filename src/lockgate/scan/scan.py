@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from lockgate.scan.database import DatabaseDir
     from lockgate.scan.model import Scanner
     from lockgate.scan.trivy_report import Parsed
+
+_ECOSYSTEMS = {"pypi": "pip", "gobinary": "go", "gomod": "go"}
+"""How trivy-db calls the advisories of a kind of package; others have the kind's own name."""
 
 
 class ImageScanner(Protocol):
@@ -106,7 +110,8 @@ def scan(
                 packages=len(seen.packages),
             )
         )
-        found += [_on(one, platform.platform) for one in seen.findings]
+        known = unchecked(seen, database) if "vuln" in settings.scanners else ()
+        found += [_on(one, platform.platform) for one in (*seen.findings, *known)]
     return Report(
         subject=image.subject,
         scanner=trivy.scanner,
@@ -149,10 +154,10 @@ def _check_sight(seen: Parsed, platform: PlatformImage, database: DatabaseDir) -
             f"trivy did not recognise the operating system of {platform.platform}",
             hint="check that the image holds /etc/os-release",
         )
-    release = seen.system.split(".")[0]
-    if database.releases and release not in database.releases:
+    # `debian 13.7` is looked up as `debian 13`, `ubuntu 24.04` as it is.
+    if not any(seen.system == one or seen.system.startswith(f"{one}.") for one in database.buckets):
         raise ToolError(
-            f"the embedded advisories know {', '.join(database.releases)}, not {release}",
+            f"the {database.record.kind} advisories do not know {seen.system}",
             hint="pull Trivy's database: `inv scan.database --pull`",
         )
     missing = {(one.kind, one.name) for one in platform.packages} - set(seen.packages)
@@ -163,6 +168,35 @@ def _check_sight(seen: Parsed, platform: PlatformImage, database: DatabaseDir) -
             f" {platform.platform}: {', '.join(names[:5])}{' …' if names[5:] else ''}",
             hint="check /var/lib/dpkg/status.d and the dist-info folders in the image",
         )
+
+
+def unchecked(seen: Parsed, database: DatabaseDir) -> tuple[Finding, ...]:
+    """Return a finding for each kind of package that the advisories have no word on.
+
+    Without it such packages would pass as packages without a vulnerability. It counts as severe, and a waiver can
+    permit it as any other.
+    """
+    ecosystems = {one.split("::")[0] for one in database.buckets if "::" in one}
+    kinds = Counter(kind for kind, _ in seen.packages if kind != "deb")
+    return tuple(
+        Finding(
+            kind="unchecked",
+            id=f"UNCHECKED-{kind.upper()}",
+            severity="HIGH",
+            title=f"{count} {kind} packages, unknown to the {database.record.kind} advisories",
+            package=kind,
+            version="",
+            fixed="",
+            target=kind,
+            path="",
+            purl="",
+            aliases=(),
+            platforms=(),
+            layer="",
+        )
+        for kind, count in sorted(kinds.items())
+        if _ECOSYSTEMS.get(kind, kind) not in ecosystems
+    )
 
 
 def _on(finding: Finding, platform: str) -> Finding:

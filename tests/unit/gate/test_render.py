@@ -127,6 +127,16 @@ def test_a_misconfiguration_points_at_the_image(
     assert "change the image's configuration" in " ".join(shown)
 
 
+def test_packages_without_advisories_point_at_the_database(
+    judge: Callable[..., Decision], make_finding: Callable[..., Finding]
+) -> None:
+    """What could not be looked up is in the table like a finding, with the way to look it up."""
+    title = "3 gobinary packages, unknown to the embedded advisories"
+    shown = lines(judge(make_finding(kind="unchecked", id="UNCHECKED-GOBINARY", title=title)))
+    assert title in shown[0]
+    assert "inv scan.database --pull" in " ".join(shown)
+
+
 def test_a_lapsed_waiver_is_told(
     judge: Callable[..., Decision],
     make_finding: Callable[..., Finding],

@@ -22,6 +22,7 @@ from lockgate.oci.manifest import (
     index_bytes,
     manifest_bytes,
 )
+from lockgate.scan.bolt import bolt_bytes
 from lockgate.scan.database import DatabaseDir
 from lockgate.scan.model import Database
 
@@ -111,7 +112,7 @@ def database(tmp_path: Path) -> DatabaseDir:
     (folder / "db").mkdir(parents=True)
     (folder / "db" / "trivy.db").write_bytes(b"database")
     record = Database(kind="embedded", digest="sha256:" + "d" * 64, updated=900, partial=True)
-    return DatabaseDir(folder, record, ("debian 13",))
+    return DatabaseDir(folder, record, ("debian 13", "pip::python"))
 
 
 def report(config: str, **changes: Any) -> dict[str, Any]:
@@ -152,6 +153,9 @@ def report(config: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+PULLED = bolt_bytes({b"debian 13": {b"pulled": b"{}"}})
+"""The database that the fake Trivy pulls."""
+
 _FAKE = """\
 #!{python}
 import json, os, pathlib, sys, time
@@ -166,7 +170,7 @@ if "--download-db-only" in sys.argv:
         sys.exit("FATAL failed to download vulnerability DB: TOOMANYREQUESTS")
     folder = pathlib.Path(sys.argv[sys.argv.index("--cache-dir") + 1]) / "db"
     folder.mkdir(parents=True)
-    (folder / "trivy.db").write_bytes(b"pulled database")
+    (folder / "trivy.db").write_bytes(bytes.fromhex("{database}"))
     (folder / "metadata.json").write_text(canned)
     sys.exit(0)
 if "fs" in sys.argv:
@@ -221,7 +225,9 @@ def fake_trivy(tmp_path: Path) -> Callable[..., Path]:
         settings = json.dumps(
             [mode, version, str(tmp_path / "calls.jsonl"), json.dumps(canned or report(""))]
         )
-        path.write_text(_FAKE.format(python=sys.executable, settings=settings))
+        path.write_text(
+            _FAKE.format(database=PULLED.hex(), python=sys.executable, settings=settings)
+        )
         path.chmod(0o755)
         return path
 

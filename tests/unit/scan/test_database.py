@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.scan.conftest import PULLED
 
 from lockgate.base.errors import DatabaseTooOld, RemoteError, ToolError
 from lockgate.oci.digest import Digest
+from lockgate.scan.bolt import bolt_bytes
 from lockgate.scan.database import (
     DAY,
     DatabaseDir,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 ADVISORIES = Path(__file__).parents[3] / "advisories"
 UPDATED = "2026-11-20T12:00:00.123456789Z"
+DATABASE = bolt_bytes({b"debian 13": {b"package": b"{}"}, b"pip::python": {b"package": b"{}"}})
+OLD = bolt_bytes({b"debian 12": {b"package": b"{}"}})
 METADATA = {"Version": 2, "UpdatedAt": UPDATED, "NextUpdate": UPDATED, "DownloadedAt": UPDATED}
 
 
@@ -43,7 +47,8 @@ def test_embedded_database_says_what_it_is(folder: Path, tmp_path: Path) -> None
     assert found.record.kind == "embedded"
     assert found.record.partial
     assert found.record.digest == Digest.of((found.path / "db" / "trivy.db").read_bytes())
-    assert found.releases == ("debian 12", "debian 13")
+    assert {"debian 12", "debian 13"} < set(found.buckets)
+    assert any(one.startswith("pip::") for one in found.buckets)
     assert [one.name for one in found.record.sources] == [
         "Debian 12 changelogs",
         "Debian 13 changelogs",
@@ -109,7 +114,7 @@ def test_damaged_data_file_is_an_error(folder: Path, tmp_path: Path) -> None:
         embedded(folder, tmp_path)
 
 
-def place(cache: Path, *, data: bytes = b"db", metadata: object = METADATA) -> Path:
+def place(cache: Path, *, data: bytes = DATABASE, metadata: object = METADATA) -> Path:
     """Put an upstream database into a cache."""
     folder = cache / "advisories" / "upstream" / "db"
     folder.mkdir(parents=True)
@@ -129,20 +134,22 @@ def test_pulled_database_is_read(tmp_path: Path) -> None:
     found = pulled(tmp_path)
     assert found is not None
     assert found.record == Database(
-        kind="upstream", digest=Digest.of(b"db"), updated=1_795_176_000, partial=False
+        kind="upstream", digest=Digest.of(DATABASE), updated=1_795_176_000, partial=False
     )
-    assert found.releases == ()
+    assert found.buckets == ("debian 13", "pip::python")
 
 
 def test_changed_file_has_another_digest(tmp_path: Path) -> None:
     """The digest is kept, but not past a change of the file."""
     folder = place(tmp_path)
     first = pulled(tmp_path)
-    (folder / "trivy.db").write_bytes(b"other database")
+    other = bolt_bytes({b"debian 14": {b"package": b"{}"}})
+    (folder / "trivy.db").write_bytes(other)
     second = pulled(tmp_path)
     assert first is not None
     assert second is not None
-    assert second.record.digest == Digest.of(b"other database") != first.record.digest
+    assert second.record.digest == Digest.of(other) != first.record.digest
+    assert second.buckets == ("debian 14",)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,14 @@ def test_missing_part_is_an_error(tmp_path: Path, name: str) -> None:
 def test_empty_database_is_an_error(tmp_path: Path) -> None:
     """A database without a byte is a broken one."""
     place(tmp_path, data=b"")
-    with pytest.raises(ToolError, match="is empty"):
+    with pytest.raises(ToolError, match="not a BoltDB file"):
+        pulled(tmp_path)
+
+
+def test_a_database_of_nothing_is_an_error(tmp_path: Path) -> None:
+    """A whole file without advisories would find nothing in anything."""
+    place(tmp_path, data=bolt_bytes({}))
+    with pytest.raises(ToolError, match="holds no advisories"):
         pulled(tmp_path)
 
 
@@ -185,11 +199,11 @@ def test_pull_puts_a_database_in_place(
     """A pull replaces what was there, asks the mirror that the settings name, and sees no secrets."""
     monkeypatch.setenv("REGISTRY_TOKEN", "secret")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    place(tmp_path / "cache", data=b"old")
+    place(tmp_path / "cache", data=OLD)
     found = pull(
         tmp_path / "cache", fake_trivy(canned=METADATA), repository="registry.example/db:2"
     )
-    assert found.record.digest == Digest.of(b"pulled database")
+    assert found.record.digest == Digest.of(PULLED)
     assert pulled(tmp_path / "cache") == found
     call = json.loads((tmp_path / "calls.jsonl").read_text())
     assert call["argv"][call["argv"].index("--db-repository") + 1] == "registry.example/db:2"
@@ -201,25 +215,25 @@ def test_pull_puts_a_database_in_place(
 
 def test_failed_pull_keeps_what_was_there(tmp_path: Path, fake_trivy: Callable[..., Path]) -> None:
     """A registry that refuses is a remote error (exit 5), and the old database stays."""
-    place(tmp_path / "cache", data=b"old")
+    place(tmp_path / "cache", data=OLD)
     with pytest.raises(RemoteError, match="TOOMANYREQUESTS") as caught:
         pull(tmp_path / "cache", fake_trivy("unreachable"))
     assert caught.value.retryable
     kept = pulled(tmp_path / "cache")
     assert kept is not None
-    assert kept.record.digest == Digest.of(b"old")
+    assert kept.record.digest == Digest.of(OLD)
 
 
 def test_pull_of_something_else_keeps_what_was_there(
     tmp_path: Path, fake_trivy: Callable[..., Path]
 ) -> None:
     """A download that is no database is refused before it replaces one."""
-    place(tmp_path / "cache", data=b"old")
+    place(tmp_path / "cache", data=OLD)
     with pytest.raises(ToolError, match="broken"):
         pull(tmp_path / "cache", fake_trivy(canned={"Version": 9}))
     kept = pulled(tmp_path / "cache")
     assert kept is not None
-    assert kept.record.digest == Digest.of(b"old")
+    assert kept.record.digest == Digest.of(OLD)
 
 
 EMBEDDED = DatabaseDir(Path("e"), Database(kind="embedded", digest="", updated=0, partial=True), ())

@@ -209,8 +209,8 @@ def _other_schema(found: dict[str, Any]) -> None:
         (_no_packages, ToolError, "saw no packages"),
         (_no_results, ToolError, "saw no packages"),
         (_no_system, ToolError, "did not recognise the operating system"),
-        (_other_system, ToolError, "know debian 13, not ubuntu 20"),
-        (_other_release, ToolError, "know debian 13, not debian 14"),
+        (_other_system, ToolError, "do not know ubuntu 20"),
+        (_other_release, ToolError, "do not know debian 14"),
         (_no_python, ToolError, "did not see 1 of 2 packages of linux/amd64: flask"),
         (_no_debian, ToolError, "did not see 1 of 2 packages of linux/amd64: libbad1"),
         (_other_schema, ToolError, "schema version 3"),
@@ -236,11 +236,50 @@ def test_packages_do_not_matter_to_other_scanners(run: Callable[..., Report]) ->
     assert run(_no_packages, settings=Scan(scanners=("secret",))).platforms[0].packages == 0
 
 
-def test_upstream_database_is_not_limited(
+@pytest.mark.parametrize("known", ["debian 12", "debian 1", "debian 13.70", "13.7", "debian"])
+def test_a_release_that_the_database_does_not_know_is_no_clean_scan(
+    run: Callable[..., Report], database: DatabaseDir, known: str
+) -> None:
+    """Trivy finds nothing in a release that it has no advisories of, and that is not a pass: `debian 13.7` here."""
+    with pytest.raises(ToolError, match=r"do not know debian 13\.7") as caught:
+        run(database=database._replace(buckets=(known, "pip::python")))
+    assert "scan.database --pull" in caught.value.hint
+
+
+@pytest.mark.parametrize("known", ["debian 13", "debian 13.7"])
+def test_a_release_is_known_by_its_number_or_the_beginning(
+    run: Callable[..., Report], database: DatabaseDir, known: str
+) -> None:
+    """Debian is looked up by its major number, other systems by all of theirs."""
+    assert run(database=database._replace(buckets=(known, "pip::python"))).findings
+
+
+def _go_too(report: dict[str, Any]) -> None:
+    packages = [{"Name": "stdlib"}, {"Name": "example.org/lib"}]
+    report["Results"].append({"Class": "lang-pkgs", "Type": "gobinary", "Packages": packages})
+
+
+def test_packages_without_advisories_are_a_finding(run: Callable[..., Report]) -> None:
+    """Go packages against advisories that know nothing of Go are said to be unchecked, and not to be clean."""
+    found = run(_go_too)
+    (only,) = (one for one in found.findings if one.kind == "unchecked")
+    assert (only.id, only.severity, only.fixable) == ("UNCHECKED-GOBINARY", "HIGH", True)
+    assert only.title.startswith("2 gobinary packages")
+    assert len(only.platforms) == 2
+
+
+def test_packages_with_advisories_are_checked(
     run: Callable[..., Report], database: DatabaseDir
 ) -> None:
-    """Which releases Trivy's own database knows is Trivy's matter."""
-    run(_other_release, database=database._replace(releases=()))
+    """With advisories of their ecosystem there is nothing to say."""
+    known = database._replace(buckets=(*database.buckets, "go::GitHub Security Advisory Go"))
+    assert all(one.kind != "unchecked" for one in run(_go_too, database=known).findings)
+
+
+def test_only_a_search_for_vulnerabilities_needs_advisories(run: Callable[..., Report]) -> None:
+    """Who looks for secrets alone is not told of advisories."""
+    found = run(_go_too, settings=Scan(scanners=("secret",)))
+    assert all(one.kind != "unchecked" for one in found.findings)
 
 
 def test_record_of_another_image_is_refused(run: Callable[..., Report], image: Image) -> None:

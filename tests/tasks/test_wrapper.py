@@ -68,7 +68,7 @@ class Checkout:
         shutil.copy(ROOT / "inv", self.path / "inv")
         shutil.copy(ROOT / "requirements" / "install.py", self.path / "requirements")
         self.lock("tiny==1.0 --hash=sha256:" + "0" * 64)
-        for tool in ("dirname", "cmp", "mkdir", "cat", "chmod", "touch", "sleep"):
+        for tool in ("dirname", "cmp", "mkdir", "cat", "chmod", "touch", "sleep", "readlink"):
             (self.bin / tool).symlink_to(shutil.which(tool) or f"/bin/{tool}")
         self.script("python3", f'exec {PYTHON} "$@"')
         self.uv("well")
@@ -200,6 +200,25 @@ def test_it_works_from_anywhere(checkout: Checkout, tmp_path: Path) -> None:
 
     assert code == 7
     assert f"folder={checkout.path}" in out
+
+
+def test_it_works_through_a_link(checkout: Checkout, tmp_path: Path) -> None:
+    """A link to it in another folder stands for it, and not for a repository around the link."""
+    link = tmp_path / "bin" / "lock gate"
+    link.symlink_to(checkout.path / "inv")
+
+    done = subprocess.run(
+        [link, "build"],
+        cwd=tmp_path,
+        env={"PATH": str(checkout.bin), "HOME": str(checkout.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 7
+    assert f"folder={checkout.path}" in done.stdout
 
 
 def test_no_python_is_said_in_one_line(checkout: Checkout) -> None:

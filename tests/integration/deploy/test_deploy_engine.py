@@ -1,4 +1,4 @@
-"""A real container engine, where one answers: the same life cycle through docker or podman."""
+"""A real container engine, the machine's or a private one: the same life cycle through docker."""
 
 from __future__ import annotations
 
@@ -16,41 +16,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.engine import Engine as Machine
     from tests.integration.deploy.conftest import Images
 
     from lockgate.deploy.model import Service
     from lockgate.deploy.world import World
 
-ENGINE = find_engine()
-pytestmark = pytest.mark.skipif(
-    ENGINE is None, reason="no container engine answers on this machine: docker or podman"
-)
+
+@pytest.fixture
+def runner_engine(engine: Machine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """What Lockgate finds where this engine is the one of the machine."""
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    found = find_engine()
+    assert found is not None, "docker's own client is not on PATH"
+    return found
 
 
 @pytest.fixture
-def engine() -> Engine:
-    """The engine of this machine."""
-    assert ENGINE is not None
-    return ENGINE
+def there(runner_engine: Engine, world: World, service: Service) -> Iterator[World]:
+    """The world with the engine as the choice; its containers and images are removed at the end.
 
-
-@pytest.fixture
-def there(world: World, engine: Engine, service: Service) -> Iterator[World]:
-    """The world with the engine as the choice; its containers and images are removed at the end."""
-    made = world._replace(runners=lambda name: runner(name or engine.name))
+    The engine comes first, so that it is still found when the world ends.
+    """
+    made = world._replace(runners=lambda name: runner(name or runner_engine.name))
     yield made
-    engine.sweep(made.roots, service.component, ())
-    engine.prune(made.roots, tuple)
+    runner_engine.sweep(made.roots, service.component, ())
+    runner_engine.prune(made.roots, tuple)
 
 
 def test_from_the_first_deployment_to_the_stop(
-    there: World, images: Images, service: Service, ask: Callable[[str], Any], engine: Engine
+    there: World, images: Images, service: Service, ask: Callable[[str], Any], runner_engine: Engine
 ) -> None:
     """Deploy, nothing to do, replace, roll back, stop, with containers."""
     layout = images.layout
     one, two = images.make("1"), images.make("2")
     first = deploy(one, service, there, layout=layout, port=0, now=1)
-    assert (first.runner, first.smoke) == (engine.name, 200)
+    assert (first.runner, first.smoke) == (runner_engine.name, 200)
     assert deploy(one, service, there, layout=layout, port=0, now=1).change == "unchanged"
     second = deploy(two, service, there, layout=layout, port=0, now=2)
     assert (second.url, ask(second.url + "/facts")["version"]) == (first.url, "2")
@@ -76,7 +78,7 @@ def test_the_container_is_closed_in(
 
 
 def test_a_bad_image_is_refused_with_its_last_words(
-    there: World, images: Images, service: Service, engine: Engine
+    there: World, images: Images, service: Service, runner_engine: Engine
 ) -> None:
     """The old container runs on, the new one is removed."""
     deploy(images.make("1"), service, there, layout=images.layout, port=0, now=1)
@@ -86,7 +88,7 @@ def test_a_bad_image_is_refused_with_its_last_words(
     assert "no luck today" in caught.value.hint
     assert status(service.component, there) == before
     label = "--filter=label=lockgate.component=facts"
-    assert len(engine.call("ps", "--all", "--quiet", label).stdout.split()) == 1
+    assert len(runner_engine.call("ps", "--all", "--quiet", label).stdout.split()) == 1
 
 
 def test_from_a_sandbox_to_an_engine_and_back(

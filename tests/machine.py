@@ -1,0 +1,96 @@
+"""Programs of Debian packages that tests need: those on PATH, else the distribution's own, installed as root.
+
+Nothing is installed without saying so. What can neither be found nor installed fails the test that needs it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_MINUTES = 60
+INSTALL_SECONDS = 15 * _MINUTES
+
+
+def on_debian() -> bool:
+    """True when packages can be installed: root on Debian or one of its children, with apt."""
+    return os.geteuid() == 0 and Path("/etc/debian_version").exists() and bool(_apt())
+
+
+def _apt() -> str | None:
+    return shutil.which("apt-get")
+
+
+def say(words: str) -> None:
+    """Tell whoever runs the tests, although pytest keeps what tests print."""
+    print(f"tests    {words}", file=sys.__stderr__, flush=True)
+
+
+def install(*packages: str, optional: tuple[str, ...] = ()) -> str:
+    """Install packages by the machine's own apt sources; return what went wrong, or nothing.
+
+    Args:
+        packages: all of them are needed.
+        optional: those among them that not every release has.
+    """
+    apt = _apt()
+    if not on_debian() or apt is None:
+        return "only root on Debian can install packages"
+    with Path(tempfile.gettempdir(), "lockgate-tests-apt.lock").open("w") as lock:
+        # Two test runs on one machine would otherwise meet in dpkg's lock.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        say(f"installs {' '.join(packages)} by apt-get: needed here, and not on this machine")
+        wanted = [*packages, *(one for one in optional if _known(one))]
+        first = _run(apt, "install", wanted)
+        if not first:
+            return ""
+        # The lists of packages may never have been fetched, or be too old.
+        return _run(apt, "update", []) or _run(apt, "install", wanted)
+
+
+def _known(package: str) -> bool:
+    found = subprocess.run(
+        ["apt-cache", "show", package], capture_output=True, timeout=60, check=False
+    )
+    return found.returncode == 0
+
+
+def _run(apt: str, verb: str, packages: list[str]) -> str:
+    options = ["-qq", "-o", "DPkg::Lock::Timeout=300"]
+    more = ["--yes", "--no-install-recommends"] if verb == "install" else []
+    with tempfile.TemporaryFile() as log:
+        try:
+            done = subprocess.run(
+                [apt, *options, verb, *more, *packages],
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"`apt-get {verb}` took more than {INSTALL_SECONDS} s"
+        log.seek(0)
+        said = log.read().decode("utf-8", "replace")[-800:]
+    return f"`apt-get {verb} {' '.join(packages)}`: {said}" if done.returncode else ""
+
+
+def program(name: str, package: str = "") -> str:
+    """Return the path of a program, installed when it is not here and that is possible."""
+    found = shutil.which(name)
+    if found is None:
+        problem = install(package or name)
+        found = shutil.which(name)
+        if problem or found is None:
+            pytest.fail(
+                f"`{name}` of Debian's package {package or name} is needed here: {problem or 'it is not in it'}"
+            )
+    return found

@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from todo.config import SettingsError, is_in_memory, listen_address, load_settings
+from todo.config import SettingsError, listen_address, load_settings, worker_count
 
 wsgi_app = "todo:create_app()"
 # The app is made once, in the master. The workers that it forks so share a random secret key;
@@ -13,8 +13,8 @@ preload_app = True
 
 try:
     bind = listen_address(os.environ)
-    # A database in memory belongs to one process; a second worker would show another list.
-    workers = 1 if is_in_memory(load_settings(os.environ).database_url) else 4
+    workers = worker_count(os.environ)
+    load_settings(os.environ)  # a mistake in any of the others is one line too, and no traceback
 except SettingsError as error:
     raise SystemExit(f"todo: {error}") from None
 

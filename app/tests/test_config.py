@@ -14,6 +14,7 @@ from todo.config import (
     is_in_memory,
     listen_address,
     load_settings,
+    worker_count,
 )
 
 if TYPE_CHECKING:
@@ -93,6 +94,86 @@ def test_a_missing_driver_is_refused(url: str) -> None:
     """A database whose driver is not in the image is refused at the start, by its name."""
     with pytest.raises(SettingsError, match="driver that is not installed"):
         create_app({"TODO_DATABASE_URL": url})
+
+
+def test_postgresql_has_the_driver_of_the_image() -> None:
+    """`postgresql://` needs no driver's name, and one that is named is kept."""
+    for given, driver in (("postgresql", "postgresql+pg8000"), ("postgresql+x", "postgresql+x")):
+        found = database_url({"TODO_DATABASE_URL": f"{given}://user@host/todo"})
+        assert found.drivername == driver
+
+
+def password(path: Path, url: str = "postgresql://user@host/todo") -> dict[str, str]:
+    """Return the settings of a database whose password is in a file."""
+    return {"TODO_DATABASE_URL": url, "TODO_DATABASE_PASSWORD_FILE": str(path)}
+
+
+def test_the_database_s_password_can_stand_in_a_file(tmp_path: Path) -> None:
+    """The settings hold the file and not the password."""
+    path = tmp_path / "password"
+    path.write_text("hidden\n")
+    settings = load_settings(password(path))
+    assert settings.password_file == path
+    assert "hidden" not in repr(settings)
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff"])
+def test_a_useless_password_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """An absent, empty or unreadable file is seen at the start."""
+    path = tmp_path / "password"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match="TODO_DATABASE_PASSWORD_FILE"):
+        load_settings(password(path))
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:////tmp/todo.db", "postgresql://user:known@host/todo"]
+)
+def test_a_password_file_that_would_not_count_is_refused(tmp_path: Path, url: str) -> None:
+    """With SQLite, or beside a password in the URL, nobody could tell which one holds."""
+    path = tmp_path / "password"
+    path.write_text("hidden")
+    with pytest.raises(SettingsError, match="TODO_DATABASE_PASSWORD_FILE is set") as caught:
+        load_settings(password(path, url))
+    assert "known" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "postgresql+x://user@host/todo"])
+def test_authorities_that_would_not_count_are_refused(url: str) -> None:
+    """Nobody is left in the belief that a connection is checked which is not."""
+    with pytest.raises(SettingsError, match="TODO_DATABASE_CA_FILE is set"):
+        load_settings({"TODO_DATABASE_URL": url, "TODO_DATABASE_CA_FILE": "/ca.pem"})
+
+
+def test_authorities_for_postgresql_are_taken() -> None:
+    """The path is kept; the start reads it."""
+    url = "postgresql://user@host/todo"
+    given = {"TODO_DATABASE_URL": url, "TODO_DATABASE_CA_FILE": "/ca.pem"}
+    assert str(load_settings(given).ca_file) == "/ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, 1),
+        ({"WEB_CONCURRENCY": "8"}, 1),
+        ({"TODO_DATABASE_URL": "sqlite:////tmp/todo.db"}, 4),
+        ({"TODO_DATABASE_URL": "sqlite:////tmp/todo.db", "WEB_CONCURRENCY": ""}, 4),
+        ({"TODO_DATABASE_URL": "postgresql://user@host/todo", "WEB_CONCURRENCY": "2"}, 2),
+    ],
+)
+def test_the_number_of_workers(environ: dict[str, str], expected: int) -> None:
+    """Four, or what is asked for; one where the list is in memory, whatever is asked for."""
+    assert worker_count(environ) == expected
+
+
+@pytest.mark.parametrize("number", ["0", "65", "two", "-1", "1.5"])
+def test_a_bad_number_of_workers_is_refused(number: str) -> None:
+    """The message says what would do."""
+    environ = {"TODO_DATABASE_URL": "sqlite:////tmp/todo.db", "WEB_CONCURRENCY": number}
+    with pytest.raises(SettingsError, match="a number from 1 to 64"):
+        worker_count(environ)
 
 
 @pytest.mark.parametrize(

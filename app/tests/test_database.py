@@ -8,10 +8,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Engine, create_engine, inspect, make_url, select
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, select
 from sqlalchemy.exc import OperationalError
 from todo_person import Person
 
+from todo.config import SettingsError
 from todo.database import Database, _engine_options, create_tables
 from todo.models import Base, Task
 
@@ -145,5 +146,67 @@ def test_workers_share_a_file(tmp_path: Path) -> None:
 
 def test_a_server_is_asked_before_use() -> None:
     """A database behind a network is pinged before a pooled connection is used again."""
-    options = _engine_options(make_url("postgresql://user@host/todo"))
+    options = _engine_options(make_url("postgresql+pg8000://user@host/todo"), None)
     assert options["pool_pre_ping"] is True
+
+
+def test_a_process_takes_no_more_connections_than_it_has_threads() -> None:
+    """Replicas times workers times this stay below a PostgreSQL's usual 100."""
+    options = _engine_options(make_url("postgresql+pg8000://user@host/todo"), None)
+    assert (options["pool_size"], options["max_overflow"]) == (4, 0)
+
+
+def test_an_answer_of_the_server_is_not_awaited_for_ever() -> None:
+    """Connecting and every answer have a time limit, shorter than gunicorn's."""
+    options = _engine_options(make_url("postgresql+pg8000://user@host/todo"), None)
+    assert 0 < options["connect_args"]["timeout"] < 15
+
+
+def test_certificates_that_are_none_are_refused(tmp_path: Path) -> None:
+    """The start ends with the variable's name, not with an unchecked connection."""
+    path = tmp_path / "ca.pem"
+    for content in ("", "no certificate"):
+        path.write_text(content)
+        with pytest.raises(SettingsError, match="TODO_DATABASE_CA_FILE holds no certificates"):
+            Database(make_url("postgresql+pg8000://user@host/todo"), ca_file=path)
+
+
+def test_the_tables_are_looked_for_again_on_a_new_connection(tmp_path: Path) -> None:
+    """A database that was replaced by an empty one gets its tables without a restart."""
+    path = tmp_path / "todo.db"
+    database = Database(make_url(f"sqlite:///{path}"))
+    database.ping()
+    database.engine.dispose()
+    for file in tmp_path.iterdir():
+        file.unlink()
+    database.ping()  # the new connection is noticed here
+    with database.session() as session:
+        assert session.scalars(select(Task)).all() == []
+    database.engine.dispose()
+
+
+def test_the_password_is_read_at_every_connection(tmp_path: Path) -> None:
+    """A password that was changed in its file counts for the next connection, without a restart."""
+    path = tmp_path / "password"
+    path.write_text("first\n")
+    database = Database(make_url("postgresql+pg8000://user@host/todo"), password_file=path)
+    seen: list[str] = []
+
+    @event.listens_for(database.engine, "do_connect")
+    def refuse(_dialect: object, _record: object, _args: object, options: dict[str, str]) -> None:
+        seen.append(options["password"])
+        raise OperationalError("no server in a unit test", None, OSError())
+
+    for password in ("first", "second"):
+        path.write_text(f"{password}\n")
+        with pytest.raises(OperationalError):
+            database.ping()
+    assert seen == ["first", "second"]
+
+
+def test_a_password_that_vanished_is_an_outage(tmp_path: Path) -> None:
+    """An unreadable file while the app runs is a 503 like a server that is down, and no defect."""
+    path = tmp_path / "password"
+    database = Database(make_url("postgresql+pg8000://user@host/todo"), password_file=path)
+    with pytest.raises(OperationalError, match="reading the password"):
+        database.ping()

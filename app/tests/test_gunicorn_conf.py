@@ -13,6 +13,9 @@ import pytest
 FILE = Path(__file__).resolve().parents[1] / "gunicorn_conf.py"
 VARIABLES = (
     "TODO_DATABASE_URL",
+    "TODO_DATABASE_PASSWORD_FILE",
+    "TODO_DATABASE_CA_FILE",
+    "WEB_CONCURRENCY",
     "TODO_SECRET_KEY",
     "TODO_SECRET_KEY_FILE",
     "HOST",

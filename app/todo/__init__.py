@@ -44,7 +44,9 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
     )
     app.extensions["todo_settings"] = chosen
-    app.extensions["todo_database"] = Database(chosen.database_url)
+    app.extensions["todo_database"] = Database(
+        chosen.database_url, password_file=chosen.password_file, ca_file=chosen.ca_file
+    )
     CSRFProtect(app)
     app.register_blueprint(views.blueprint)
     app.register_blueprint(health.blueprint)

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.base.canonical import Record
 from lockgate.base.errors import SignatureInvalid, UsageError
 from lockgate.oci.digest import Digest
 from lockgate.sign import dsse, statement
 from lockgate.sign.keyless import verify as keyless
+from lockgate.sign.keyless.identity import Identity
 from lockgate.sign.keyless.material import parse
 
 if TYPE_CHECKING:
     from lockgate.sign.evidence import Trust
-    from lockgate.sign.keyless.identity import Identity
     from lockgate.sign.keyless.material import Material
     from lockgate.sign.public_key import PublicKey
+
+
+class SignedFile(Record, frozen=True):
+    """What `check` returns: a file, and who is proven to have signed it."""
+
+    subject: str
+    """Digest of the file."""
+    signer: str
+    """The key or the identity, as it is shown."""
+    fingerprint: str
+    """The sha256 of the key, or of issuer and subject, in hexadecimal."""
+    issuer: str = ""
+    """Who knows the identity; empty when a key has signed."""
+
+
+def check(data: bytes, digest: str, trust: Trust) -> SignedFile:
+    """Return the record of `verify_artifact`; arguments and errors are the same."""
+    found = verify_artifact(data, digest, trust)
+    return SignedFile(
+        subject=digest,
+        signer=found.label,
+        fingerprint=found.fingerprint,
+        issuer=found.issuer if isinstance(found, Identity) else "",
+    )
 
 
 def verify_artifact(data: bytes, digest: str, trust: Trust) -> PublicKey | Identity:

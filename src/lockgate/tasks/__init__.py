@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from invoke.collection import Collection
 
-from lockgate.tasks import build, check, deploy, doctor, flow, push, registry, scan, sign, test
+from lockgate.tasks import (
+    build,
+    check,
+    deploy,
+    doctor,
+    flow,
+    push,
+    registry,
+    scan,
+    sign,
+    test,
+    tools,
+    verify,
+)
 
 if TYPE_CHECKING:
     from invoke.tasks import Task
@@ -22,11 +35,10 @@ if TYPE_CHECKING:
 def namespace() -> Collection:
     """Return every task of the flow, to be a repository's `ns` or a part of it."""
     top = Collection()
-    for module in (build, scan, sign, deploy, registry):
+    for module in (build, scan, sign, verify, deploy, registry, tools):
         top.add_collection(module.collection())
     for single in (
         check.check,
-        sign.verify,
         push.push,
         push.pull,
         push.copy,

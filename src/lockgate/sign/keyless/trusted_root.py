@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MEDIA = "application/vnd.dev.sigstore.trustedroot"
 """How the media type begins, of version 0.1 and of 0.2."""
 
+MAX_BYTES = 4 * 1024 * 1024
+"""Largest trusted root that is read; that of the public instance has 7 kB."""
+
 _HINT = "get the trusted root again from where the instance publishes it"
 
 

@@ -30,6 +30,7 @@ EVERYDAY = (
     "push",
     "pull",
     "copy",
+    "tools",
 )
 """They stand alone."""
 

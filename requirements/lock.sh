@@ -13,4 +13,7 @@ uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-
     --output-file src/lockgate/build/check-requirements.txt src/lockgate/build/check-requirements.in
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
     --no-emit-index-url --no-emit-find-links --no-annotate "$@" \
+    --output-file src/lockgate/config/schema-requirements.txt src/lockgate/config/schema-requirements.in
+uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-emit-index-url --no-emit-find-links --no-annotate "$@" \
     --output-file app/requirements.txt app/requirements.in

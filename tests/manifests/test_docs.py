@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from invoke.exceptions import Exit, ParseError
-from invoke.program import Program
 
 from lockgate.base import errors, settings, settings_file
 from lockgate.build import stack
@@ -19,6 +18,7 @@ from lockgate.gate import waiver
 from lockgate.scan import licences
 from lockgate.sign import predicate
 from lockgate.tasks import namespace
+from lockgate.tasks.program import Lockgate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,9 @@ def rows(text: str) -> list[list[str]]:
         ("components", settings.Component),
         ("build", settings.Build),
         ("scan", settings.Scan),
+        ("cluster", settings.Cluster),
         ("environments", settings.Environment),
+        ("identities", settings.TrustedIdentity),
     ],
 )
 def test_every_setting_is_described(heading: str, kind: Any) -> None:
@@ -191,7 +193,7 @@ def test_every_command_parses_as_a_task(document: Path) -> None:
         words = shlex.split(command, comments=True)
         if words[:2] == ["./inv", "-q"]:
             del words[1]  # the wrapper takes it
-        program = Program(namespace=namespace())
+        program = Lockgate(namespace=namespace())
         program.create_config()
         try:
             program.parse_core(words)
@@ -199,7 +201,7 @@ def test_every_command_parses_as_a_task(document: Path) -> None:
             program.parse_tasks()
         except Exit:
             continue  # `--version` ends here
-        except ParseError as error:
+        except (ParseError, SystemExit) as error:
             raise AssertionError(f"{command}: {error}") from None
 
 

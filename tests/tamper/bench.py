@@ -126,7 +126,7 @@ class Bench:
         """Verify as `prod` does, with every requirement that there is for what is signed."""
         default = default_requirement("prod", self.world.threshold)
         arguments: dict[str, Any] = {
-            "layout": self.layout,
+            "place": self.layout,
             "digest": self.subject,
             "requirement": AllOf(parts=(*default.parts, Checked(), Licensed())),
             "keys": [self.keys.release.public_key()],

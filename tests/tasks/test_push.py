@@ -13,7 +13,8 @@ from invoke.program import Program
 from lockgate.base.errors import UsageError
 from lockgate.oci.layout import Layout
 from lockgate.tasks import push
-from lockgate.tasks.moving import Place, pulled_as
+from lockgate.tasks.moving import pulled_as
+from lockgate.tasks.places import Place
 from lockgate.tasks.session import open_session
 
 if TYPE_CHECKING:

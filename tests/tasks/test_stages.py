@@ -433,3 +433,73 @@ def test_a_decision_of_another_image_is_refused(built_mini: Mini) -> None:
 
     assert answer.code == 4
     assert "the decision is about" in answer.err
+
+
+def test_a_refusal_is_evidence_and_no_permission(built_mini: Mini) -> None:
+    """With `--failed` a closed gate's refusal is signed, takes an older permission back, and stays exit 3."""
+    built_mini.settings(
+        "  dev: {severity: MEDIUM, blocks: false", "  dev: {severity: HIGH, blocks: true"
+    )
+    assert built_mini.inv("scan", "-c", "web").code == 3
+
+    signed = built_mini.inv("sign", "-c", "web", "--failed", "--json")
+
+    assert signed.code == 3
+    kinds = [one["predicate_type"] for one in json.loads(signed.out)["statements"]]
+    assert [one.rpartition("/")[0].rpartition("/")[2] for one in kinds] == [
+        "vuln",
+        "verification_summary",
+    ]
+    assert "refusal: vuln, summary" in signed.err
+    again = built_mini.inv("sign", "-c", "web", "--failed")
+    assert (again.code, "unchanged" in again.err) == (3, True)
+    verified = built_mini.inv("verify", "-c", "web")
+    assert verified.code == 4
+    assert "summary     refused   the gate of dev is closed to this image" in verified.out
+    for words in (("sign",), ("deploy",), ("push", "--to", "registry.localhost:1/x")):
+        assert built_mini.inv(*words, "-c", "web").code in (3, 4)
+
+
+def test_a_refusal_alone_is_never_a_pass(mini: Mini) -> None:
+    """Of an image of which only the refusal is signed, no requirement about the verdict holds."""
+    mini.settings("  dev: {severity: MEDIUM, blocks: false", "  dev: {severity: HIGH, blocks: true")
+    assert mini.inv("build", "scan", "-c", "web").code == 3
+    assert mini.inv("sign", "-c", "web").code == 3
+    assert mini.inv("sign", "-c", "web", "--failed").code == 3
+
+    answer = mini.inv("verify", "-c", "web")
+
+    assert answer.code == 4
+    assert [line.split()[:2] for line in answer.out.splitlines()[:5]] == [
+        ["signature", "refused"],
+        ["sbom", "refused"],
+        ["vuln", "ok"],
+        ["provenance", "refused"],
+        ["summary", "refused"],
+    ]
+
+
+def test_checks_are_attested_when_they_were_made(built_mini: Mini) -> None:
+    """What `inv check` found of the very sources is signed too, and can be required; of others it is not."""
+    image = record(built_mini, "image")
+    gates: list[dict[str, object]] = [
+        {"name": name, "passed": True, "blocks": True, "reason": "fine", "detail": []}
+        for name in ("tests", "licences")
+    ]
+    checks = {
+        "subject": image["source"]["content"],
+        "checked": image["source"]["content"],
+        "component": "web",
+        "gates": gates,
+        "summary": "fine",
+    }
+    path = built_mini.path / ".lockgate/records/web/checks.json"
+    path.write_text(json.dumps(checks))
+
+    signed = built_mini.inv("sign", "-c", "web")
+
+    assert "image + sbom, vuln, provenance, summary, tests, licences" in signed.err
+    asked = ("--require", "tests: {gates: [tests]}", "--require", "licences")
+    assert built_mini.inv("verify", "-c", "web", *asked).code == 0
+    path.write_text(json.dumps(checks | {"subject": "sha256:" + "0" * 64}))
+    assert "tests" not in built_mini.inv("sign", "-c", "web").err

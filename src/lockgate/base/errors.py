@@ -15,6 +15,12 @@
     │  ├─ MirrorError              the package mirror
     │  ├─ PackageGone              a locked package is no longer on the mirror
     │  ├─ RegistryError            a registry is out of reach, refuses, or does not hold what it should
+    │  ├─ ClusterError             a Kubernetes API server is out of reach or refuses
+    │  │  ├─ Conflict                 another owns it, changed it, or works on it right now
+    │  │  ├─ Forbidden                this user may not do that
+    │  │  ├─ Immutable                a field that cannot be changed in place
+    │  │  ├─ InventoryLost            the record of what was applied is gone or cannot be read
+    │  │  └─ Rejected                 the object is not valid or a policy refuses it; the field is named
     │  └─ NotReady                 what was started did not become ready
     └─ ToolError                6  something we need could not do its work
        ├─ ToolMissing
@@ -134,6 +140,51 @@ class RegistryError(RemoteError):
         """The HTTP status of its answer; 0 when there was none."""
         self.pause = pause
         """Seconds that it asks to wait before the next attempt."""
+
+
+class ClusterError(RemoteError):
+    """A Kubernetes API server is out of reach or refuses a request."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = False,
+        status: int = 0,
+        reason: str = "",
+        causes: tuple[tuple[str, str, str], ...] = (),
+        pause: float = 0.0,
+    ) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
+        self.status = status
+        """The HTTP status of its answer; 0 when there was none."""
+        self.reason = reason
+        """The reason in its answer, one word such as `NotFound`; empty when there was none."""
+        self.causes = causes
+        """Reason, field and message of each thing that is wrong; they may hold values of the object."""
+        self.pause = pause
+        """Seconds that it asks to wait before the next attempt."""
+
+
+class Conflict(ClusterError):
+    """Somebody else owns the object or its fields, changed it meanwhile, or works on it right now."""
+
+
+class Forbidden(ClusterError):
+    """This user may not do what was asked."""
+
+
+class Immutable(ClusterError):
+    """A field of the object cannot be changed while it exists."""
+
+
+class InventoryLost(ClusterError):
+    """The record of what was applied is gone while the objects are there, or it cannot be read."""
+
+
+class Rejected(ClusterError):
+    """The object is not valid, or admission refuses it."""
 
 
 class NotReady(RemoteError):

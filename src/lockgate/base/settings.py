@@ -20,6 +20,19 @@ _STRICT: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
 
 
 @dataclass(frozen=True, kw_only=True)
+class GoModule:
+    """Programs of one Go module in an image."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    module: str
+    """Folder of `go.mod` and `go.sum`, relative to `lockgate.yaml`."""
+    packages: tuple[str, ...] = (".",)
+    """Main packages: `.` or `./cmd/name` in the folder, an import path, or a program's name in the folder's
+    `tool.yaml`. Each becomes `/usr/local/bin/NAME` in a layer of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Component:
     """One thing in the monorepo that becomes one image."""
 
@@ -29,10 +42,24 @@ class Component:
     """Folder of the sources, relative to `lockgate.yaml`."""
     entrypoint: tuple[str, ...]
     """Program and arguments of the image; the first must exist in the image."""
+    kind: Literal["python", "gomodule", "stack"] = "python"
+    """`python`: a stack, locked wheels and the files of `path`; `gomodule`: a stack, programs compiled from Go
+    modules, and the files of `path` when it is not a module itself; `stack`: a stack and the files of `path`."""
     stack: str = "python"
     """Name of the folder under `stacks/` (or of a stack that Lockgate ships) that gives the base."""
     requirements: str = "requirements.txt"
-    """Hash-locked requirements file, relative to `path`."""
+    """Hash-locked requirements file, relative to `path`; for the kind `python`."""
+    go: tuple[GoModule, ...] = ()
+    """Go modules whose programs are in the image, for the kind `gomodule`. Empty: the one in `path`."""
+    place: str = "/app"
+    """Folder of the image that the files of `path` go to; it is the working directory, too. `/`: they are laid over
+    the stack's."""
+    platforms: tuple[str, ...] = ()
+    """Platforms of the image index, in their order. Empty: those of `build.platforms`."""
+    local: bool = True
+    """Whether the `local` target runs it."""
+    on_demand: bool = False
+    """Built, scanned, signed and deployed only when it is named with `-c`, or something needs it."""
     exclude: tuple[str, ...] = ()
     """Patterns (as in a file name match, relative to `path`) of files that stay out of the image."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -47,6 +74,20 @@ class Component:
     """Folder of the component's unit tests, relative to `path`; empty: it has none."""
     coverage: int = 90
     """Least percentage of lines and branches that the unit tests must reach."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustedIdentity:
+    """Someone who signs by a certificate of a Sigstore instance, and has no key."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    name: str
+    """What people call it; requirements name it among `keys`."""
+    subject: str
+    """Whom the certificate must name, to the letter: the address of a workflow or of a person."""
+    issuer: str
+    """Who must say so, to the letter: `https://token.actions.githubusercontent.com`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +121,24 @@ class Environment:
     port: int | None = None
     """Port on loopback where the `local` target answers; 0 picks a free one. Absent: the component's own."""
     key: str = ""
-    """Path of a cosign-format private key, or the name of an environment variable as `env://NAME`.
-    Empty: the development key."""
+    """Path of a private key, the name of an environment variable as `env://NAME`, a Kubernetes Secret as
+    `k8s://namespace/name`, or `keyless`: a certificate of Sigstore in place of a key. Empty: the development key."""
     public_keys: tuple[str, ...] = ()
     """Paths of public keys whose signatures are trusted. Empty: the public half of `key`."""
+    identities: tuple[TrustedIdentity, ...] = ()
+    """Who is trusted beside the keys, who signs by a certificate."""
+    trusted_root: str = ""
+    """Path of the `trusted_root.json` of the Sigstore instance that vouches for `identities`."""
+    require: tuple[str | dict[str, Any], ...] = ()
+    """What must hold to trust an image: entries as in `docs/sign.md`. Empty: signature, sbom, vuln, provenance and
+    summary."""
+    registry: str = ""
+    """Registry and folder that `inv push` brings images to: `registry.example.com/shop`."""
+    overlay: str = ""
+    """Folder of the kustomization that `inv config.build` renders. Empty: `k8s/overlays/` and the environment's
+    name."""
+    recipients: str = ""
+    """Path of a file of age public keys that artifacts of manifests are encrypted to. Empty: they are not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +175,28 @@ class Scan:
     """Repository of a mirror of Trivy's database, `host/path:tag`. Empty: Trivy's own default."""
     timeout: int = 300
     """Seconds after which a scan is ended and counts as not done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """The Kubernetes cluster for development, as `inv cluster.up` makes it."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    provider: Literal["auto", "node", "kind", "k3d", "kubeconfig"] = "auto"
+    """`node`: one container of the engine, from a locked stack and built programs. `kind`, `k3d`: their own way.
+    `kubeconfig`: a cluster that is there. `auto`: the last when `context` is set, else kind or k3d when they are on
+    PATH, else `node`."""
+    name: str = "dev"
+    """Name of the cluster when none is given; also that of its node."""
+    context: str = ""
+    """Context in the kubeconfig of a cluster that is there. The current one is never taken unasked."""
+    kubeconfig: str = ""
+    """Path of that kubeconfig. Empty: `KUBECONFIG`, else `~/.kube/config`."""
+    api_port: int = 0
+    """Port on loopback where the API server of a `node` answers; 0 picks a free one."""
+    registry_port: int = 5000
+    """Port of the registry of a `node`, on loopback and within the cluster; 0 picks a free one."""
 
 
 def default_environments() -> dict[str, Environment]:
@@ -166,28 +243,39 @@ class Settings:
     """How images are built."""
     scan: Scan = field(default_factory=Scan)
     """How images are scanned."""
+    cluster: Cluster = field(default_factory=Cluster)
+    """The Kubernetes cluster for development."""
     environments: dict[str, Environment] = field(default_factory=default_environments)
     """dev, staging and prod have defaults of their own: what stands here is laid over them, field by field.
     Further environments start from the defaults of the fields."""
 
     def component(self, name: str) -> tuple[str, Component]:
-        """Return a component and its name; with an empty name the only one.
+        """Return a component and its name; with an empty name the only one that is not on demand.
 
         Raises:
             UsageError: there is no such component, or several and none was named.
         """
         if not name:
-            if len(self.components) == 1:
-                return next(iter(self.components.items()))
+            usual = self.usual() or list(self.components)
+            if len(usual) == 1:
+                return usual[0], self.components[usual[0]]
             raise UsageError(
-                f"there are {len(self.components)} components and none was named",
-                hint="add `-c " + "` or `-c ".join(self.components) + "`",
+                f"there are {len(usual)} components and none was named",
+                hint="add `-c " + "` or `-c ".join(usual) + "`",
             )
         if name not in self.components:
             raise UsageError(
                 f"{name!r} is not a component", hint=_nearest(name, list(self.components))
             )
         return name, self.components[name]
+
+    def usual(self) -> list[str]:
+        """Return the names of the components that are worked on when none is named."""
+        return [name for name, one in self.components.items() if not one.on_demand]
+
+    def platforms(self, component: str) -> tuple[str, ...]:
+        """Return the platforms of a component's image index."""
+        return self.components[component].platforms or self.build.platforms
 
     def target(self, name: str) -> tuple[str, Environment]:
         """Return an environment and its name; with an empty name the default one.

@@ -20,10 +20,14 @@ from lockgate.base.settings import Settings, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lockgate.base.settings import Component
+
 NAME = "lockgate.yaml"
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 """A component's name is a path part and a tag of its image at once."""
+
+_HOST = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 _LONGEST = 100
 """Characters of a component's name: with a platform behind it, it must fit into a tag's 128."""
@@ -139,12 +143,7 @@ def _check(found: Settings) -> None:
                 f"`{NAME}`: component {name!r} cannot be an image name",
                 hint="use lower-case letters, digits and single `-`, `_` or `.`",
             )
-        folder = Path(component.path)
-        if folder.is_absolute() or ".." in folder.parts:
-            raise UsageError(
-                f"`{NAME}`: components.{name}.path leaves the repository",
-                hint="name a folder below the one of `lockgate.yaml`",
-            )
+        _check_kind(name, component)
         for field, path in (("ready", component.ready), ("smoke", component.smoke)):
             if not path.startswith("/"):
                 raise UsageError(
@@ -157,11 +156,38 @@ def _check(found: Settings) -> None:
                 hint="name the program that the image runs",
             )
     _check_names(found)
+    check_cluster_name(found.cluster.name, "cluster.name")
     _check_numbers(found)
+    _check_identities(found)
     if found.environment not in found.environments:
         raise UsageError(
             f"`{NAME}`: environment {found.environment!r} is not among environments",
             hint=nearest(found.environment, list(found.environments)) or "add it there",
+        )
+
+
+def _check_kind(name: str, component: Component) -> None:
+    """Folders lie in the repository, and a component has no fields of another kind."""
+    where = f"`{NAME}`: components.{name}"
+    folders = [("path", component.path)]
+    folders += [(f"go[{number}].module", one.module) for number, one in enumerate(component.go)]
+    for field, folder in folders:
+        if Path(folder).is_absolute() or ".." in Path(folder).parts:
+            raise UsageError(
+                f"{where}.{field} leaves the repository",
+                hint="name a folder below the one of `lockgate.yaml`",
+            )
+    if component.go and component.kind != "gomodule":
+        raise UsageError(
+            f"{where}.go is for Go modules, and its kind is `{component.kind}`",
+            hint="write `kind: gomodule`",
+        )
+    if any(not one.packages for one in component.go):
+        raise UsageError(f"{where}.go has a module without packages", hint="write `packages: [.]`")
+    if not component.place.startswith("/") or {".", ".."} & set(component.place.split("/")):
+        raise UsageError(
+            f"{where}.place is {component.place!r}, which is no folder of an image",
+            hint="write `/app`",
         )
 
 
@@ -170,23 +196,46 @@ _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 def _check_names(found: Settings) -> None:
     """Names in the store: components share it with stacks, with single platforms and with referrers."""
-    platforms = found.build.platforms
-    if not platforms or len(set(platforms)) < len(platforms):
-        raise UsageError(
-            f"`{NAME}`: build.platforms is empty or names one twice",
-            hint="write `[linux/amd64, linux/arm64]`",
-        )
-    single = {f"{name}-{one.replace('/', '-')}" for name in found.components for one in platforms}
+    listed = {"build": found.build.platforms}
+    listed |= {f"components.{name}": found.platforms(name) for name in found.components}
+    for where, platforms in listed.items():
+        if not platforms or len(set(platforms)) < len(platforms):
+            raise UsageError(
+                f"`{NAME}`: {where}.platforms is empty or names one twice",
+                hint="write `[linux/amd64, linux/arm64]`",
+            )
+    single = {
+        f"{name}-{one.replace('/', '-')}"
+        for name in found.components
+        for one in found.platforms(name)
+    }
     for name in found.components:
-        if name in single or name.startswith(("stack-", "sha256-")) or len(name) > _LONGEST:
+        if name in single or name.startswith(("stack-", "sha256-", "config-")) or len(name) > _LONGEST:
             raise UsageError(
                 f"`{NAME}`: component {name!r} has a name that the store needs, or too long a one",
                 hint="choose another name",
             )
 
 
+def check_cluster_name(name: str, what: str) -> None:
+    """Check a cluster's name: it is a host name, a label of the engine, and part of a path.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    if not _HOST.fullmatch(name):
+        raise UsageError(
+            f"{what} is {name!r}, which cannot be the name of a cluster",
+            hint="use up to 40 lower-case letters, digits and `-`, a letter first",
+        )
+
+
 def _check_numbers(found: Settings) -> None:
-    limits = [("scan.timeout", found.scan.timeout, 1, _MANY)]
+    limits = [
+        ("scan.timeout", found.scan.timeout, 1, _MANY),
+        ("cluster.api_port", found.cluster.api_port, 0, 65535),
+        ("cluster.registry_port", found.cluster.registry_port, 0, 65535),
+    ]
     for name, component in found.components.items():
         limits += [
             (f"components.{name}.port", component.port, 1, 65535),
@@ -210,6 +259,37 @@ def _check_numbers(found: Settings) -> None:
             )
 
 
+def _check_identities(found: Settings) -> None:
+    """Who is trusted without a key is named whole, once, and with what proves it."""
+    for name, environment in found.environments.items():
+        names = [one.name for one in environment.identities]
+        for number, one in enumerate(environment.identities):
+            where = f"`{NAME}`: environments.{name}.identities[{number}]"
+            for field, text in (
+                ("name", one.name),
+                ("subject", one.subject),
+                ("issuer", one.issuer),
+            ):
+                if not text:
+                    raise UsageError(
+                        f"{where}.{field} is empty", hint="name it as the certificate does"
+                    )
+            if "*" in one.subject or "*" in one.issuer:
+                raise UsageError(
+                    f"{where} has a `*`, and identities are compared to the letter",
+                    hint="add one entry for each identity",
+                )
+            if names.count(one.name) > 1:
+                raise UsageError(
+                    f"{where}: several are called {one.name!r}", hint="give them other names"
+                )
+        if environment.identities and not environment.trusted_root:
+            raise UsageError(
+                f"`{NAME}`: environments.{name}.identities needs `trusted_root`",
+                hint="name the `trusted_root.json` of the instance that vouches for them",
+            )
+
+
 def _explain(errors: Iterable[Any], content: Any) -> UsageError:
     """Turn a checker's list into one line about the first fault, with the nearest right word."""
     listed = list(errors)
@@ -223,6 +303,13 @@ def _explain(errors: Iterable[Any], content: Any) -> UsageError:
         known = _fields_at(parent)
         hint = nearest(word, known) or "known here: " + ", ".join(known)
         return UsageError(f"`{NAME}`: {where} is not a setting{more}", hint=hint)
+    if "require" in first["loc"][2:3]:
+        # The checker says this once for each kind of entry that it is not.
+        where = ".".join(first["loc"][:3]) + "".join(f"[{one}]" for one in first["loc"][3:4])
+        return UsageError(
+            f"`{NAME}`: {where} is not a list of names, or of names with options",
+            hint="write one entry a line, each after a dash: `- vuln: {max_age_days: 7}`",
+        )
     if not isinstance(content, dict):
         return UsageError(f"`{NAME}` must be a mapping of settings", hint="see `docs/settings.md`")
     why = first["msg"][:1].lower() + first["msg"][1:]
@@ -235,8 +322,13 @@ def _fields_at(location: tuple[str | int, ...]) -> list[str]:
         "environments": model.Environment,
         "build": model.Build,
         "scan": model.Scan,
+        "cluster": model.Cluster,
     }
     kind = sections.get(str(location[0]), Settings) if location else Settings
+    if "identities" in location:
+        kind = model.TrustedIdentity
+    if location[2:3] == ("go",):
+        kind = model.GoModule
     return [field.name for field in dataclasses.fields(kind)]
 
 

@@ -30,6 +30,9 @@ def pieces(transport: Transport, descriptor: Descriptor) -> Generator[bytes, Non
                 got += len(piece)
                 yield piece
         except RegistryError as error:
+            if got and got == descriptor.size:
+                # Only the end of the answer is missing, or its length was a lie; there is no rest to ask for.
+                return
             failures = 1 if got >= reached + _STEP else failures + 1
             reached = got
             transport.pause(error, failures)

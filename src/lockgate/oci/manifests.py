@@ -91,32 +91,52 @@ class Manifests:
             RegistryError: the registry refuses it, or is out of reach.
             DigestMismatch: it says that it got or stored other bytes.
         """
-        digest, what = Digest.of(data), named(reference)
-        number = 0
+        digest, number = Digest.of(data), 0
         while True:
             try:
-                answer = self._transport.request(
-                    "PUT",
-                    f"{self._address}/{reference}",
-                    what,
-                    headers={"Content-Type": media_type},
-                    body=data,
-                    accept=(200, 201, 202),
-                )
+                answer = self._send(reference, data, media_type)
             except (RegistryError, DigestMismatch) as error:
                 number += 1
-                if isinstance(error, DigestMismatch) and number >= _MISREAD:
-                    raise
-                self._transport.pause(_again(error), number)
+                self.pause(error, number)
                 if self.tagged(reference) == digest:
                     return ""
-                continue
-            if _claimed(answer) not in ("", digest):
-                raise DigestMismatch(
-                    f"{self._label} stored {what} with other bytes than it was given",
-                    hint="do not use this registry: it changes what it holds",
-                )
-            return answer.headers.get("oci-subject", "")
+            else:
+                return self._subject(answer, digest, reference)
+
+    def put_once(self, reference: str, data: bytes, media_type: str) -> str:
+        """Store a manifest as `put`, with one attempt; after a failure it may be there all the same."""
+        answer = self._send(reference, data, media_type)
+        return self._subject(answer, Digest.of(data), reference)
+
+    def _send(self, reference: str, data: bytes, media_type: str) -> Answer:
+        return self._transport.request(
+            "PUT",
+            f"{self._address}/{reference}",
+            named(reference),
+            headers={"Content-Type": media_type},
+            body=data,
+            accept=(200, 201, 202),
+        )
+
+    def _subject(self, answer: Answer, digest: str, reference: str) -> str:
+        if _claimed(answer) not in ("", digest):
+            raise DigestMismatch(
+                f"{self._label} stored {named(reference)} with other bytes than it was given",
+                hint="do not use this registry: it changes what it holds",
+            )
+        return answer.headers.get("oci-subject", "")
+
+    def pause(self, error: RegistryError | DigestMismatch, number: int) -> None:
+        """Wait after failed attempt `number` to store a manifest, 1 for the first.
+
+        Raises:
+            RegistryError, DigestMismatch: trying again is of no use.
+        """
+        if isinstance(error, DigestMismatch):
+            if number >= _MISREAD:
+                raise error
+            error = RegistryError(error.message, hint=error.hint, retryable=True)
+        self._transport.pause(error, number)
 
     def delete(self, reference: str) -> None:
         """Delete a manifest by digest, or a tag where the registry can; what is absent is deleted.
@@ -168,12 +188,6 @@ class Manifests:
 def named(reference: str) -> str:
     """Return how to name a manifest in a sentence."""
     return f"manifest {Digest(reference).short}" if ":" in reference else f"tag {reference}"
-
-
-def _again(error: RegistryError | DigestMismatch) -> RegistryError:
-    if isinstance(error, RegistryError):
-        return error
-    return RegistryError(error.message, hint=error.hint, retryable=True)
 
 
 def _claimed(answer: Answer) -> str:

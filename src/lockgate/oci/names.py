@@ -43,6 +43,18 @@ class Names:
                 f"{name!r} is not in the store", hint=f"`inv build -c {name}` makes it"
             ) from None
 
+    def named(self, name: str) -> tuple[Descriptor, ...]:
+        """Return what a name points at, in this layout or in a repository of a registry over it.
+
+        Such a registry keeps the tags that it was sent as `repository:tag`.
+        """
+        found = (
+            entry
+            for other, entry in self.tags().items()
+            if other == name or other.endswith(f":{name}")
+        )
+        return tuple({entry.digest: entry for entry in found}.values())
+
     def tag(self, names: dict[str, Descriptor]) -> None:
         """Point names at descriptors, all in one atomic change."""
         with self.change() as current:

@@ -2,7 +2,8 @@
 
 Distribution specification 1.1, "Listing Referrers", "Referrers Tag Schema" and "Pushing Manifests with
 Subject". The tag's index is changed by reading and writing it, which no registry can do in one step: what was
-written is read back, and written again when somebody else was faster.
+written is read back, and written again when somebody else was faster. Who writes later than that is found out
+at the end of a run (`settle`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.base.canonical import encode, loads
-from lockgate.base.errors import RegistryError, UsageError
+from lockgate.base.errors import DigestMismatch, RegistryError, UsageError
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MAX_JSON, Descriptor, Index, index_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lockgate.oci.faults import Answer
     from lockgate.oci.manifests import Manifests
+    from lockgate.oci.settle import Settling
     from lockgate.oci.transport import Transport
 
 _MAX_PAGES = 1_000
@@ -41,8 +45,9 @@ def fallback_tag(digest: str) -> str:
 class Referrers:
     """The referrers of one repository's manifests."""
 
-    def __init__(self, transport: Transport, manifests: Manifests) -> None:
-        self._transport, self._manifests = transport, manifests
+    def __init__(self, transport: Transport, manifests: Manifests, settling: Settling) -> None:
+        self._transport, self._manifests, self._settling = transport, manifests, settling
+        self._offered: bool | None = None
 
     def list(self, digest: str) -> tuple[Descriptor, ...]:
         """Return what is listed for a digest, by the registry or, where it does not, by the tag.
@@ -60,32 +65,42 @@ class Referrers:
         """List a manifest that the registry did not list itself.
 
         Raises:
-            RegistryError: the tag cannot be written, or others write it all the time.
+            RegistryError: the tag cannot be written, or what is written there does not stay.
+            DigestMismatch: the registry says that it got or stored other bytes.
         """
-        if any(one.digest == listed.digest for one in self.list(subject)):
+        if _lists(self.list(subject), listed):
             return
         tag, number = fallback_tag(subject), 0
         while True:
-            held = self._manifests.fetch(tag)
-            data = _with(held[1] if held else index_bytes(Index(manifests=())), listed)
+            number += 1
             try:
-                self._manifests.put(tag, data, INDEX)
-            except RegistryError as error:
+                with self._settling.change():
+                    # Read anew for each attempt: the longer ago, the more of others' entries would be lost.
+                    held = self._manifests.fetch(tag)
+                    data = _with(held[1] if held else index_bytes(Index(manifests=())), listed)
+                    self._manifests.put_once(tag, data, INDEX)
+            except (RegistryError, DigestMismatch) as error:
                 if "immutable" in error.message:
                     error.hint = "let tags that begin with `sha256-` change: they list signatures"
-                raise
+                self._manifests.pause(error, number)
             now = self._manifests.fetch(tag)
-            if now and any(one.digest == listed.digest for one in Index.parse(now[1]).manifests):
+            if now and _lists(Index.parse(now[1]).manifests, listed):
                 return
-            number += 1
-            self._transport.pause(
+            self._manifests.pause(
                 RegistryError(
-                    f"the list of referrers of {Digest(subject).short} is changed by others",
+                    f"the list of referrers of {Digest(subject).short} at {self._transport.endpoint.name} "
+                    "does not keep what is added: it is changed by others, or served from a cache",
                     hint="run the same command again",
                     retryable=True,
                 ),
                 number,
             )
+
+    def offered(self, subject: str) -> bool:
+        """True when the registry has the Referrers API; asked once, with a digest that may have referrers."""
+        if self._offered is None:
+            self._from_api(subject)
+        return bool(self._offered)
 
     def _from_api(self, digest: str) -> tuple[Descriptor, ...] | None:
         """Return what the API lists; None when there is none."""
@@ -98,7 +113,8 @@ class Referrers:
             seen.add(url)
             answer = self._ask(url, what)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
-            if answer.status != 200 or kind != INDEX:
+            self._offered = answer.status == 200 and kind == INDEX
+            if not self._offered:
                 # Some registries answer for what they do not know with a page for people.
                 return None
             found += _parse(answer.body, where.name)
@@ -130,6 +146,10 @@ def _parse(data: bytes, where: str) -> tuple[Descriptor, ...]:
             f"a list of referrers at {where} is not readable: {error.message}",
             hint="tell who runs the registry",
         ) from None
+
+
+def _lists(found: Iterable[Descriptor], listed: Descriptor) -> bool:
+    return any(one.digest == listed.digest for one in found)
 
 
 def _with(data: bytes, listed: Descriptor) -> bytes:

@@ -14,7 +14,9 @@ from lockgate.oci import download
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import MAX_JSON, Descriptor
 from lockgate.oci.manifests import Manifests
+from lockgate.oci.older import is_shared
 from lockgate.oci.referrers import Referrers, next_page
+from lockgate.oci.settle import Settling
 from lockgate.oci.store import checked, describe
 from lockgate.oci.transport import Transport
 from lockgate.oci.upload import Upload
@@ -57,7 +59,8 @@ class Registry:
         if mount_from:
             self._transport.access.want(mount_from, "pull")
         self._manifests = Manifests(self._transport)
-        self._referrers = Referrers(self._transport, self._manifests)
+        self._settling = Settling(world)
+        self._referrers = Referrers(self._transport, self._manifests, self._settling)
 
     def __enter__(self) -> Self:
         return self
@@ -137,16 +140,22 @@ class Registry:
         """
         listed_under = self._manifests.put(descriptor.digest, data, descriptor.media_type)
         listed, subject = describe(data)
-        if subject and listed_under != subject:
+        if subject and not (listed_under == subject and self._referrers.offered(subject)):
+            # A registry may list it, and what stands in front of it hide the list.
             self._referrers.add(subject, listed)
 
     def tag(self, name: str, descriptor: Descriptor, data: bytes) -> None:
         """Point a tag at a manifest; nothing is sent when it does so already.
 
         Raises:
-            RegistryError: the registry does not allow it, or the tag points elsewhere afterwards.
+            RegistryError: the registry does not allow it, or the tag points elsewhere afterwards; a tag to
+                which other signers add may do so.
         """
         if self._manifests.tagged(name) == descriptor.digest:
+            return
+        if is_shared(name):
+            with self._settling.change():
+                self._manifests.put(name, data, descriptor.media_type)
             return
         self._manifests.put(name, data, descriptor.media_type)
         if self._manifests.tagged(name) != descriptor.digest:
@@ -157,7 +166,8 @@ class Registry:
             )
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Wait until others have written who wrote to the same lists; what is there now, stays."""
+        self._settling.wait()
 
     def tags(self) -> Iterator[str]:
         """Yield every tag, page by page, in the order in which the registry lists them.

@@ -4,7 +4,8 @@
     (2) blobs are moved, several at once, each one checked on the way;
     (3) manifests follow, parts before the whole, then the evidence;
     (4) then the older tags of the evidence, and last the name: nothing is visible before its parts;
-    (5) everything is looked for in the target once more.
+    (5) everything is looked for in the target once more, and evidence that another writer's list or tag has
+        replaced is written again.
 
 A run that was killed at any point is run again and does what is left.
 """
@@ -15,10 +16,11 @@ import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from lockgate.base.canonical import Record
 from lockgate.base.errors import LockgateError, TrustError
+from lockgate.oci import older
 from lockgate.oci.closure import Closure, Node, hole, walk
 from lockgate.oci.digest import Digest
 
@@ -33,6 +35,13 @@ T = TypeVar("T")
 
 JOBS = 4
 """Blobs that are moved, and questions that are asked, at the same time."""
+
+
+ROUNDS = 3
+"""Times that evidence is written which other writers replace; each of them looks after the other, too."""
+
+_Name: TypeAlias = "tuple[str, Descriptor, bytes]"
+"""A name, what it is to point at, and the bytes of that."""
 
 
 class Piece(Record, frozen=True):
@@ -74,7 +83,7 @@ class Plan:
     name: str
     blobs: tuple[Descriptor, ...]
     nodes: tuple[Node, ...]
-    tags: tuple[tuple[str, Descriptor, bytes], ...]
+    tags: tuple[_Name, ...]
 
     @property
     def size(self) -> int:
@@ -121,9 +130,7 @@ def plan(source: Source, target: Target, digest: str, name: str) -> Plan:
         if holes:
             raise hole(source, digest, [one.digest for one in holes])
         nodes = _unless(lambda node: _is_there(target, node), closure.nodes, pool)
-        wanted = [*closure.tags, *([(name, closure.root)] if name else [])]
-        tags = _unless(lambda pair: _points(target, *pair), wanted, pool)
-    data = {one.descriptor.digest: one.data for one in closure.nodes}
+        tags = _unless(lambda one: older.points(target, *one), _names(closure, name), pool)
     return Plan(
         closure=closure,
         source=source,
@@ -131,7 +138,7 @@ def plan(source: Source, target: Target, digest: str, name: str) -> Plan:
         name=name,
         blobs=tuple(sorted(blobs, key=lambda one: -one.size)),
         nodes=tuple(nodes),
-        tags=tuple((tag, one, data[one.digest]) for tag, one in tags),
+        tags=tuple(tags),
     )
 
 
@@ -158,29 +165,45 @@ def move(work: Plan, tell: Callable[[int, int, str], None]) -> Moved:
             for one in running:
                 one.cancel()
             raise
-        for node in work.nodes:
-            target.put_manifest(node.descriptor, node.data)
-        for name, descriptor, data in work.tags:
-            target.tag(name, descriptor, data)
-        target.finish()
-        _check(work, pool)
-    return work.record()
-
-
-def _check(work: Plan, pool: Executor) -> None:
-    """Look for the whole image in the target."""
-    closure, target = work.closure, work.target
-    wanted = [*closure.tags, *([(work.name, closure.root)] if work.name else [])]
-    missing = [one.digest for one in _unless(target.has, closure.blobs, pool)]
-    lost = _unless(lambda node: _is_there(target, node), closure.nodes, pool)
-    missing += [one.descriptor.digest for one in lost]
-    missing += [name for name, _ in _unless(lambda pair: _points(target, *pair), wanted, pool)]
+        nodes: Sequence[Node] = work.nodes
+        names: Sequence[_Name] = work.tags
+        for _ in range(ROUNDS):
+            for node in nodes:
+                target.put_manifest(node.descriptor, node.data)
+            for each in names:
+                older.tag(target, *each)
+            target.finish()
+            blobs, nodes, names = _missing(work, pool)
+            if blobs or any(name == work.name for name, _, _ in names) or not (nodes or names):
+                break
+    missing = [one.digest for one in blobs] + [one.descriptor.digest for one in nodes]
+    missing += [name for name, _, _ in names]
     if missing:
         raise TrustError(
-            f"{target.label} took {Digest(closure.root.digest).short} and does not hold "
+            f"{target.label} took {Digest(work.closure.root.digest).short} and does not hold "
             f"{', '.join(sorted(missing))}",
             hint="run the same command again; when it stays, do not use this place",
         )
+    return work.record()
+
+
+def _missing(
+    work: Plan, pool: Executor
+) -> tuple[Sequence[Descriptor], Sequence[Node], Sequence[_Name]]:
+    """Look for the whole image in the target; return what is not there."""
+    closure, target = work.closure, work.target
+    return (
+        _unless(target.has, closure.blobs, pool),
+        _unless(lambda node: _is_there(target, node), closure.nodes, pool),
+        _unless(lambda one: older.points(target, *one), _names(closure, work.name), pool),
+    )
+
+
+def _names(closure: Closure, name: str) -> list[_Name]:
+    """Return the names to be set, the image's own last."""
+    data = {one.descriptor.digest: one.data for one in closure.nodes}
+    wanted = [*closure.tags, *([(name, closure.root)] if name else [])]
+    return [(tag, one, data[one.digest]) for tag, one in wanted]
 
 
 def _is_there(target: Target, node: Node) -> bool:
@@ -190,11 +213,6 @@ def _is_there(target: Target, node: Node) -> bool:
     if not node.subject:
         return True
     return any(one.digest == digest for one in target.referrers(node.subject))
-
-
-def _points(target: Target, name: str, descriptor: Descriptor) -> bool:
-    found = target.resolve(name)
-    return found is not None and found.digest == descriptor.digest
 
 
 def _unless(test: Callable[[T], bool], those: Sequence[T], pool: Executor) -> list[T]:

@@ -10,6 +10,7 @@ from lockgate.gate.decide import decide, require_open
 from lockgate.oci.digest import Digest
 from lockgate.sign import predicate, simplesigning, statement, writing
 from lockgate.sign.checks import predicates
+from lockgate.sign.keyless.signer import KeylessSigner
 from lockgate.sign.model import Signed
 from lockgate.sign.public_key import short
 
@@ -31,7 +32,7 @@ def attest(
     report: Report,
     raw_reports: Mapping[str, bytes],
     sbom: bytes,
-    signer: Signer,
+    signer: Signer | KeylessSigner,
     layout: Layout,
     development_key_allowed: bool,
     allow_failed_summary: bool = False,
@@ -50,13 +51,13 @@ def attest(
         report: the report that was decided on.
         raw_reports: the scanner's reports, by their digest.
         sbom: the CycloneDX document.
-        signer: the key.
+        signer: the key, or who signs without one.
         layout: the store that holds the image.
         development_key_allowed: whether the environment takes a development key.
         allow_failed_summary: sign the refusal of a closed gate: its scan and a summary that says FAILED, and
-            nothing else.
+            nothing else; in the older form alone where that is among the formats.
         checks: what the check stage found; then tests and licences are attested too, as they are.
-        formats: `bundle`, `legacy` or both, of `lockgate.sign.writing`.
+        formats: `bundle`, `legacy` or both, of `lockgate.sign.writing`; without a key only bundles are written.
         reference: the name under which readers of the older form find the image: a repository. Empty: the
             component.
 
@@ -64,7 +65,8 @@ def attest(
         GateClosed: the decision does not let the image pass.
         SubjectMismatch: the records speak of different images, builds or reports, or the decision is not the
             one that the report gives.
-        KeyRefused: the key cannot be opened, or is a development key where none is taken.
+        KeyRefused: the key cannot be opened, is a development key where none is taken, or there is no identity.
+        ToolMissing, ToolError, RemoteError: signing without a key failed.
         UsageError: a format is not known, or the records are not complete.
         LockgateError: the records or the store are damaged.
     """
@@ -80,18 +82,23 @@ def attest(
     if decision.allowed and checks is not None:
         found = predicates(checks, image)
         payloads |= {kind: _state(image, kind, content) for kind, content in found.items()}
-    writer = writing.Writer(layout, image.subject, signer, formats)
+    if not decision.allowed and writing.LEGACY in formats and not isinstance(signer, KeylessSigner):
+        # `cosign verify` without `-a` would count the bundle of a refusal as a signature.
+        formats = (writing.LEGACY,)
+    said = predicate.signer_says(image, decision.environment)
+    writer = writing.open_writer(layout, image.subject, signer, formats, said)
     done = writer.attest(payloads)
     if decision.allowed:
         # Last of all: when a run is ended midway, no image has the mark without the evidence.
-        said = predicate.signer_says(image, decision.environment)
         mark = _state(image, predicate.SIGNATURE, predicate.signature(), said)
         simple = simplesigning.build(
             reference=reference or image.component, digest=image.subject, annotations=said
         )
         done[predicate.SIGNATURE] = writer.sign_image(mark, simple)
+    named = signer.identity if isinstance(signer, KeylessSigner) else None
     return Signed(
         subject=decision.subject,
+        identity=named.subject if named else "",
         key=signer.fingerprint,
         development=signer.development,
         statements=tuple(done[kind] for kind in predicate.ORDER if kind in done),
@@ -178,6 +185,11 @@ def _payloads(
 def _state(
     image: Image, kind: str, content: bytes, annotations: Mapping[str, str] | None = None
 ) -> bytes:
+    """Return a statement.
+
+    The signature alone has annotations: to `cosign verify` every bundle is a signature, and by what `-a` asks for it
+    tells this one from an attestation, the refusal of a closed gate among them.
+    """
     return statement.build(
         name=image.component,
         digest=image.subject,

@@ -1,4 +1,4 @@
-"""Collect: everything that lies beside an image in a layout, as evidence or as faults."""
+"""Collect: everything that lies beside an image, wherever that is, as evidence or as faults."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-    from lockgate.oci.layout import Layout
     from lockgate.oci.manifest import Descriptor
+    from lockgate.oci.readable import Readable
     from lockgate.sign.evidence import Trust
 
 
-def collect(layout: Layout, subject: str, trust: Trust, *, now: int) -> Findings:
+def collect(place: Readable, subject: str, trust: Trust, *, now: int) -> Findings:
     """Look at everything that is stored beside an image, in every form, by the same rules.
 
     Args:
-        layout: the store.
+        place: the store, a registry or an archive.
         subject: digest of the image.
         trust: the keys that are trusted.
         now: seconds since 1970.
 
     Raises:
         DigestMismatch: bytes of something stored beside the image were changed.
-        StorageError, UsageError: the layout cannot be read.
+        StorageError, UsageError, RegistryError: the place cannot be read.
     """
-    bundles = list(_bundles(layout, subject, trust))
+    bundles = list(_bundles(place, subject, trust))
     known = {(one.digest, one.signature) for one in bundles if isinstance(one, Evidence)}
     found = [
         *bundles,
-        *_attestations(layout, subject, trust, known),
-        *_signatures(layout, subject, trust),
+        *_attestations(place, subject, trust, known),
+        *_signatures(place, subject, trust),
     ]
     return Findings(
         subject=subject,
@@ -53,11 +53,11 @@ def collect(layout: Layout, subject: str, trust: Trust, *, now: int) -> Findings
     )
 
 
-def _bundles(layout: Layout, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
-    for referrer in referrers.listed(layout, subject):
+def _bundles(place: Readable, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
+    for referrer in referrers.listed(place, subject):
         listed_as = referrer.annotations.get(referrers.PREDICATE_TYPE, "")
         try:
-            held = referrers.load(layout, subject, referrer)
+            held = referrers.load(place, subject, referrer)
             listed_as = held.predicate_type
             yield from_bundle(held.bundle, subject=subject, listed_as=listed_as, trust=trust)
         except TrustError as error:
@@ -65,15 +65,15 @@ def _bundles(layout: Layout, subject: str, trust: Trust) -> Iterator[Evidence | 
 
 
 def _attestations(
-    layout: Layout, subject: str, trust: Trust, known: AbstractSet[tuple[str, bytes]]
+    place: Readable, subject: str, trust: Trust, known: AbstractSet[tuple[str, bytes]]
 ) -> Iterator[Evidence | Fault]:
-    for layer in _layers(layout, subject, legacy.ATTESTATIONS):
+    for layer in _layers(place, subject, legacy.ATTESTATIONS):
         if isinstance(layer, Fault):
             yield layer
             continue
         listed_as = layer.annotations.get(legacy.PREDICATE_TYPE, "")
         try:
-            held = dsse.parse(legacy.load(layout, layer, legacy.ATTESTATIONS))
+            held = dsse.parse(legacy.load(place, layer, legacy.ATTESTATIONS))
             payload, signature = dsse.open_envelope(held)
             # What is in a bundle too, with the same signature, is not verified twice.
             if (Digest.of(payload), signature) not in known:
@@ -84,23 +84,23 @@ def _attestations(
             yield _fault(listed_as, error)
 
 
-def _signatures(layout: Layout, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
-    for layer in _layers(layout, subject, legacy.SIGNATURES):
+def _signatures(place: Readable, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
+    for layer in _layers(place, subject, legacy.SIGNATURES):
         if isinstance(layer, Fault):
             yield layer
             continue
         try:
-            data = legacy.load(layout, layer, legacy.SIGNATURES)
+            data = legacy.load(place, layer, legacy.SIGNATURES)
             signature = layer.annotations.get(legacy.SIGNATURE, "")
             yield from_simple_signing(data, signature, subject=subject, trust=trust)
         except TrustError as error:
             yield _fault(predicate.SIGNATURE, error)
 
 
-def _layers(layout: Layout, subject: str, kind: str) -> Iterator[Descriptor | Fault]:
-    for entry in legacy.entries(layout, subject, kind):
+def _layers(place: Readable, subject: str, kind: str) -> Iterator[Descriptor | Fault]:
+    for entry in legacy.entries(place, subject, kind):
         try:
-            yield from legacy.layers(layout, entry)
+            yield from legacy.layers(place, entry)
         except TrustError as error:
             yield _fault(predicate.SIGNATURE if kind == legacy.SIGNATURES else "", error)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lockgate.oci.layout import Layout
+    from lockgate.oci.readable import Readable
 
 SIGNATURES, ATTESTATIONS = "sig", "att"
 """What stands behind the digest in the two tags."""
@@ -67,22 +68,12 @@ def identity(layer: Descriptor) -> str:
     return Digest.of(encode(layer))
 
 
-def entries(layout: Layout, subject: str, kind: str) -> tuple[Descriptor, ...]:
-    """Return what the tags of an image point at.
-
-    There is the tag that `add` writes to, and there may be others that a registry over this store was sent for its
-    repositories; it keeps them as `repository:tag`.
-    """
-    name = tag(subject, kind)
-    found = (
-        entry
-        for other, entry in layout.tags().items()
-        if other == name or other.endswith(f":{name}")
-    )
-    return tuple({entry.digest: entry for entry in found}.values())
+def entries(place: Readable, subject: str, kind: str) -> tuple[Descriptor, ...]:
+    """Return what the tags of an image point at: the one that `add` writes to, and others of the same name."""
+    return place.named(tag(subject, kind))
 
 
-def layers(layout: Layout, entry: Descriptor) -> tuple[Descriptor, ...]:
+def layers(place: Readable, entry: Descriptor) -> tuple[Descriptor, ...]:
     """Return the layers behind one of `entries`.
 
     Raises:
@@ -91,7 +82,7 @@ def layers(layout: Layout, entry: Descriptor) -> tuple[Descriptor, ...]:
         SignatureInvalid: it is not such an image, or has too many layers to be looked at.
     """
     try:
-        manifest = Manifest.parse(read(layout, entry))
+        manifest = Manifest.parse(read(place, entry))
     except UsageError as error:
         raise SignatureInvalid(error.message, hint="sign again: `inv sign`") from None
     if len(manifest.layers) > MAX_LAYERS:
@@ -102,7 +93,7 @@ def layers(layout: Layout, entry: Descriptor) -> tuple[Descriptor, ...]:
     return manifest.layers
 
 
-def load(layout: Layout, layer: Descriptor, kind: str) -> bytes:
+def load(place: Readable, layer: Descriptor, kind: str) -> bytes:
     """Return a layer's bytes.
 
     Raises:
@@ -113,7 +104,7 @@ def load(layout: Layout, layer: Descriptor, kind: str) -> bytes:
         raise SignatureInvalid(
             f"a layer of `.{kind}` is of type {layer.media_type!r}", hint="sign again: `inv sign`"
         )
-    return read(layout, layer)
+    return read(place, layer)
 
 
 def add(layout: Layout, subject: str, kind: str, new: Sequence[Layer]) -> tuple[str, ...]:

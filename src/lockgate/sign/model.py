@@ -24,11 +24,14 @@ class Signed(Record, frozen=True):
     subject: str
     """Digest of the image index."""
     key: str
-    """Fingerprint of the key: the sha256 of its DER form, in hexadecimal."""
+    """Fingerprint of the key: the sha256 of its DER form, in hexadecimal; of an identity that of
+    `lockgate.sign.keyless.signer`."""
     development: bool
     """True when that is a development key."""
     statements: tuple[SignedStatement, ...]
     """The image signature and the attestations, in the order of `lockgate.sign.predicate.ORDER`."""
+    identity: str = ""
+    """Whom the certificate names; empty when a key has signed."""
 
 
 class Result(Record, frozen=True):
@@ -55,3 +58,8 @@ class Verification(Record, frozen=True):
     results: tuple[Result, ...]
     checked: int
     """When, in seconds since 1970."""
+    unread: tuple[str, ...] = ()
+    """Digests of layers that were not read: the manifests that name them were. Of a registry only, unless they were
+    asked for; whoever uses such a layer hashes it then."""
+    notes: tuple[str, ...] = ()
+    """What was not looked at, and why; for people."""

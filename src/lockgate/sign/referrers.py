@@ -25,7 +25,10 @@ from lockgate.oci.manifest import (
 from lockgate.sign.bundle import MEDIA_TYPE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lockgate.oci.layout import Layout
+    from lockgate.oci.readable import Readable
 
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
@@ -34,8 +37,22 @@ MAX_BUNDLE = 64 * 1024 * 1024
 """Largest bundle that is read, in bytes; a scanner's report of a large image has a few million."""
 
 
-def attach(layout: Layout, subject: str, bundle: bytes, predicate_type: str) -> Descriptor:
+def attach(
+    layout: Layout,
+    subject: str,
+    bundle: bytes,
+    predicate_type: str,
+    more: Mapping[str, str] | None = None,
+) -> Descriptor:
     """Store a bundle as a referrer of an image; doing it twice changes nothing.
+
+    Args:
+        layout: the store.
+        subject: digest of the image.
+        bundle: the bundle's bytes.
+        predicate_type: of the statement inside.
+        more: annotations for people and for tools that choose by them; nobody trusts them, and what is signed
+            stands in the statement.
 
     Returns:
         The descriptor of the referrer manifest.
@@ -44,7 +61,7 @@ def attach(layout: Layout, subject: str, bundle: bytes, predicate_type: str) -> 
         UsageError: the image is not in the layout.
         StorageError: the layout cannot be written.
     """
-    annotations = {CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
+    annotations = {**(more or {}), CONTENT: "dsse-envelope", PREDICATE_TYPE: predicate_type}
     empty = msgspec.structs.replace(layout.put(EMPTY_JSON, EMPTY), artifact_type=MEDIA_TYPE)
     data = manifest_bytes(
         Manifest(
@@ -63,9 +80,9 @@ def attach(layout: Layout, subject: str, bundle: bytes, predicate_type: str) -> 
     return listed
 
 
-def listed(layout: Layout, subject: str) -> tuple[Descriptor, ...]:
+def listed(place: Readable, subject: str) -> tuple[Descriptor, ...]:
     """Return the referrers of an image that hold a bundle."""
-    return layout.referrers(subject, MEDIA_TYPE)
+    return place.referrers(subject, MEDIA_TYPE)
 
 
 class Loaded(NamedTuple):
@@ -76,7 +93,7 @@ class Loaded(NamedTuple):
     """As listing and manifest say; empty when neither does, since only the signed statement has to."""
 
 
-def load(layout: Layout, subject: str, referrer: Descriptor) -> Loaded:
+def load(place: Readable, subject: str, referrer: Descriptor) -> Loaded:
     """Return the bundle in a referrer, every byte checked against its digest.
 
     Raises:
@@ -86,7 +103,7 @@ def load(layout: Layout, subject: str, referrer: Descriptor) -> Loaded:
         SignatureInvalid: the manifest is not that of a bundle, or is listed as another type than it says.
     """
     try:
-        manifest = Manifest.parse(read(layout, referrer))
+        manifest = Manifest.parse(read(place, referrer))
     except UsageError as error:
         raise SignatureInvalid(error.message, hint="sign again: `inv sign`") from None
     if manifest.subject is None or manifest.subject.digest != subject:
@@ -105,26 +122,26 @@ def load(layout: Layout, subject: str, referrer: Descriptor) -> Loaded:
             f"a referrer is listed as {outside!r} and says {inside!r}",
             hint="sign again: `inv sign`",
         )
-    return Loaded(read(layout, manifest.layers[0]), inside)
+    return Loaded(read(place, manifest.layers[0]), inside)
 
 
-def read(layout: Layout, descriptor: Descriptor) -> bytes:
+def read(place: Readable, descriptor: Descriptor) -> bytes:
     """Return a blob of evidence, its bytes checked against digest and size.
 
     Raises:
-        DigestMismatch: bytes in the store were changed.
+        DigestMismatch: its bytes were changed.
         AttestationMissing: the blob is not there.
         SignatureInvalid: it is longer or shorter than its descriptor says, or longer than evidence may be.
     """
     digest = Digest(descriptor.digest)
-    if not layout.has(digest):
-        raise AttestationMissing(
-            f"blob {digest.short} of a referrer is not in the store", hint="sign again: `inv sign`"
-        )
     try:
-        data = layout.read(digest, limit=MAX_BUNDLE)
+        data = place.fetch(descriptor, limit=MAX_BUNDLE)
     except UsageError as error:
         raise SignatureInvalid(error.message, hint=error.hint) from None
+    if data is None:
+        raise AttestationMissing(
+            f"blob {digest.short} of a referrer is not there", hint="sign again: `inv sign`"
+        )
     if len(data) != descriptor.size:
         raise SignatureInvalid(
             f"blob {digest.short} is not {descriptor.size} bytes long",

@@ -63,7 +63,7 @@ def from_settings(
     environment: str,
     threshold: Threshold,
     keys: Sequence[PublicKey | Identity],
-    where: str = "require",
+    where: str = "`lockgate.yaml`: require",
 ) -> AllOf:
     """Return the requirement that a list in the settings names.
 
@@ -72,7 +72,7 @@ def from_settings(
         environment: whose requirements they are.
         threshold: what the gate of this environment tolerates.
         keys: the keys and identities that are trusted; entries name some of them.
-        where: how to name the list in an error: `environments.prod.require`.
+        where: how to name the list in an error: "`lockgate.yaml`: environments.prod.require".
 
     Raises:
         UsageError: an entry, an option or a key is not known, or has no use; the message says which.
@@ -268,4 +268,4 @@ def _near(name: str, known: list[str]) -> str:
 
 
 def _refused(where: str, what: str, hint: str) -> UsageError:
-    return UsageError(f"`lockgate.yaml`: {where}: {what}", hint=hint)
+    return UsageError(f"{where}: {what}", hint=hint)

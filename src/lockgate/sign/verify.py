@@ -1,4 +1,4 @@
-"""Verify: may a digest be trusted? From the layout alone, without a network."""
+"""Verify: may a digest be trusted? From the place alone that it lies in: a layout, an archive, a registry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lockgate.sign.model import Result, Verification
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lockgate.oci.layout import Layout
+    from lockgate.oci.readable import Readable
     from lockgate.sign.combine import Requirement
     from lockgate.sign.keyless.identity import Identity
     from lockgate.sign.keyless.trusted_root import TrustedRoot
@@ -40,7 +40,7 @@ WIDTH = 91
 
 
 def verify(
-    layout: Layout,
+    place: Readable,
     digest: str,
     requirement: Requirement,
     keys: Sequence[PublicKey],
@@ -56,7 +56,7 @@ def verify(
     An unmet requirement is no error here: `require` makes one of it.
 
     Args:
-        layout: the store.
+        place: the store, a registry or an archive.
         digest: the image.
         requirement: what must hold.
         keys: keys that are trusted.
@@ -69,7 +69,8 @@ def verify(
     Raises:
         KeyRefused: no key and no identity is trusted, or nothing proves an identity, so nothing could be checked.
         DigestMismatch: bytes of the image, or of its evidence, were changed.
-        UsageError: the image is not whole in the layout.
+        UsageError, TrustError: the image is not whole there.
+        RegistryError: the registry is out of reach.
     """
     if not keys and not identities:
         raise KeyRefused(
@@ -81,14 +82,14 @@ def verify(
             f"{name} trusts identities and has no trusted root, so none of them can be proven",
             hint=f"set `trusted_root` of `{name}` in `lockgate.yaml`",
         )
-    layout.verify_image(digest)
+    left = place.check(digest)
     trust = Trust(
         keys=tuple(keys),
         development_key_allowed=development_key_allowed,
         identities=tuple(identities),
         root=trusted_root,
     )
-    findings = collect(layout, Digest(digest), trust, now=now)
+    findings = collect(place, Digest(digest), trust, now=now)
     # The parts of the outermost AllOf are what people see, one line each. An empty one has none, and is
     # asked itself: it does not hold.
     outer = isinstance(requirement, AllOf) and requirement.parts
@@ -100,6 +101,7 @@ def verify(
         met=bool(results) and all(one.met for one in results),
         results=results,
         checked=now,
+        unread=tuple(one.digest for one in left),
     )
 
 
@@ -136,6 +138,13 @@ def require(verification: Verification, *, subject: str = "") -> None:
 def lines(verification: Verification, *, width: int = WIDTH) -> tuple[str, ...]:
     """Return a line for each requirement, and one that sums up."""
     shown = [_line(one, width) for one in verification.results]
+    if verification.unread:
+        many = len(verification.unread)
+        what = f"{many} layer{'' if many == 1 else 's'} of the image"
+        shown.append(
+            f"{'layers':<{_NAME - 1}} {'not read':<{_ANSWER}}{what}; `--read-layers` reads them"
+        )
+    shown += verification.notes
     unmet, every = sum(not one.met for one in verification.results), len(verification.results)
     if verification.met:
         shown.append(f'trusted: {every} of {every} requirements of "{verification.name}" met')

@@ -14,6 +14,7 @@ from lockgate.base.errors import (
     UsageError,
 )
 from lockgate.sign import bundle, dsse, legacy, predicate, referrers
+from lockgate.sign.keyless.signer import KeylessSigner
 from lockgate.sign.model import SignedStatement
 
 if TYPE_CHECKING:
@@ -38,19 +39,27 @@ class Writer:
 
     The private key is used once for each statement, whatever the forms: a bundle and a layer of the `.att` image
     hold the same envelope.
+
+    Args:
+        layout: the store.
+        subject: digest of the image.
+        signer: the key.
+        formats: one or both of FORMATS.
+        marks: annotations of the manifests that hold bundles.
     """
 
     def __init__(
-        self, layout: Layout, subject: str, signer: Signer, formats: Collection[str]
+        self,
+        layout: Layout,
+        subject: str,
+        signer: Signer,
+        formats: Collection[str],
+        marks: Mapping[str, str] | None = None,
     ) -> None:
-        unknown = sorted(set(formats) - set(FORMATS))
-        if unknown or not formats:
-            raise UsageError(
-                f"{unknown[0]!r} is no format of signatures" if unknown else "no format is named",
-                hint="name one or both: " + ", ".join(f"`{one}`" for one in FORMATS),
-            )
+        _check_formats(formats)
         self._layout, self._subject, self._signer = layout, subject, signer
         self._formats = frozenset(formats)
+        self._marks = dict(marks or {})
         self._stored: set[str] = set()
         """Manifests and identities of layers that hold what is wanted, whole and verified."""
 
@@ -152,7 +161,7 @@ class Writer:
         if BUNDLE not in self._formats:
             return ""
         data = bundle.build(payload, signature, self._signer.public_key().hint)
-        return referrers.attach(self._layout, self._subject, data, kind).digest
+        return referrers.attach(self._layout, self._subject, data, kind, self._marks).digest
 
     def _append(self, image: str, layers: Mapping[str, legacy.Layer]) -> dict[str, str]:
         if LEGACY not in self._formats or not layers:
@@ -163,6 +172,76 @@ class Writer:
     def _done(self, kind: str, manifest: str, layer: str) -> SignedStatement:
         new = {one for one in (manifest, layer) if one} - self._stored
         return SignedStatement(predicate_type=kind, manifest=manifest, layer=layer, new=bool(new))
+
+
+class KeylessWriter:
+    """Signs as an identity, and stores bundles; each time anew, with a certificate and log entries of their own.
+
+    There is no older form: its readers want the log's promise with a time (cosign, `dev.sigstore.cosign/bundle`), and
+    the log that the public instance writes to since October 2025 (Rekor v2) gives none.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        subject: str,
+        signer: KeylessSigner,
+        formats: Collection[str],
+        marks: Mapping[str, str] | None = None,
+    ) -> None:
+        _check_formats(formats)
+        if BUNDLE not in formats:
+            raise UsageError(
+                "keyless signatures have no legacy form",
+                hint="write them as `bundle`, or name a key as `key` in `lockgate.yaml`",
+            )
+        self._layout, self._subject, self._signer = layout, subject, signer
+        self._marks = dict(marks or {})
+
+    def attest(self, payloads: Mapping[str, bytes]) -> dict[str, SignedStatement]:
+        """Sign and store statements; as `Writer.attest`.
+
+        Raises:
+            KeyRefused: there is no identity, or it was refused.
+            ToolMissing, ToolError, RemoteError, SignatureInvalid: there is no signature.
+            StorageError: the store cannot be written.
+        """
+        return {kind: self._done(kind, payload) for kind, payload in payloads.items()}
+
+    def sign_image(self, statement: bytes, _: bytes) -> SignedStatement:
+        """Sign and store that the image is signed; as `Writer.sign_image`, and with the errors of `attest`."""
+        return self._done(predicate.SIGNATURE, statement)
+
+    def _done(self, kind: str, payload: bytes) -> SignedStatement:
+        data = self._signer.bundle(payload)
+        manifest = referrers.attach(self._layout, self._subject, data, kind, self._marks).digest
+        return SignedStatement(predicate_type=kind, manifest=manifest, new=True)
+
+
+def open_writer(
+    layout: Layout,
+    subject: str,
+    signer: Signer | KeylessSigner,
+    formats: Collection[str],
+    marks: Mapping[str, str] | None = None,
+) -> Writer | KeylessWriter:
+    """Return what signs and stores statements about an image; arguments are those of `Writer`.
+
+    Raises:
+        UsageError: a format is not known, none is named, or the signer has it not.
+    """
+    if isinstance(signer, KeylessSigner):
+        return KeylessWriter(layout, subject, signer, formats, marks)
+    return Writer(layout, subject, signer, formats, marks)
+
+
+def _check_formats(formats: Collection[str]) -> None:
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        raise UsageError(
+            f"{unknown[0]!r} is no format of signatures" if unknown else "no format is named",
+            hint="name one or both: " + ", ".join(f"`{one}`" for one in FORMATS),
+        )
 
 
 def present(layout: Layout, subject: str, statements: Collection[SignedStatement]) -> bool:

@@ -32,6 +32,19 @@ def helps(*names: str, **more: str) -> dict[str, str]:
     return {name: HELP[name] for name in names} | more
 
 
+def worded(flag: str) -> Callable[[F], F]:
+    """Let a task take a word without a flag before it: `inv verify app` is `inv verify --reference app`.
+
+    Invoke knows words that a task must have, and none that it may have; `lockgate.tasks.program` reads them.
+    """
+
+    def mark(body: F) -> F:
+        body.lockgate_word = flag  # type: ignore[attr-defined]
+        return body
+
+    return mark
+
+
 def reported(body: F) -> F:
     """Turn a task's errors into one line, a hint and the right exit code, without a traceback."""
 

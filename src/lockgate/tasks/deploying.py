@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.base.errors import UsageError
 from lockgate.oci.digest import Digest
-from lockgate.tasks import signing
+from lockgate.tasks import trusting
 
 if TYPE_CHECKING:
     from lockgate.base.settings import Environment
@@ -120,7 +120,7 @@ def _port(session: Session, component: str, environment: Environment) -> int:
 def _verified(session: Session, digest: str, env: str) -> Verification:
     from lockgate.sign.verify import require
 
-    found = signing.verification(session, digest, env, int(time.time()))
+    found = trusting.verification(session, digest, env, int(time.time()))
     require(found)
     return found
 

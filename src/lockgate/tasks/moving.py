@@ -1,128 +1,99 @@
-"""The edges of push, pull and copy: what a person's words name, opened, and what is said of the move."""
+"""The edges of push, pull and copy: where images go, what may go there, and what is said of the move."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lockgate.base.errors import UsageError
 from lockgate.oci.digest import Digest
 from lockgate.oci.endpoint import has_host
-from lockgate.oci.manifest import Index, is_index
-from lockgate.oci.reference import ImageRef, is_name, is_tag
+from lockgate.oci.manifest import Index, Manifest, is_index
+from lockgate.oci.reference import is_name, is_tag
+from lockgate.tasks import places
 from lockgate.tasks.console import quantity
+from lockgate.tasks.places import FORMS, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from lockgate.oci.connection import World
-    from lockgate.oci.endpoint import Endpoint
-    from lockgate.oci.registry import Registry
-    from lockgate.oci.store import Source, Target
     from lockgate.oci.transfer import Moved
+    from lockgate.tasks.places import Ways
     from lockgate.tasks.session import Session
 
-ARCHIVE = "archive:"
-
 _REVISION = "org.opencontainers.image.revision"
-_FORMS = "write a name in the store, `host/name:tag`, `host/name@sha256:…` or `archive:PATH`"
 
 
-class Ways(NamedTuple):
-    """How places are reached."""
-
-    session: Session
-    authority: str
-    """Path of a file of certificates; empty for those of the machine."""
-    insecure: Sequence[str]
-    """Hosts that speak plain HTTP."""
-
-    def world(self) -> World:
-        """Return what registries are reached by."""
-        from lockgate.oci.connection import World
-        from lockgate.oci.credentials import CredentialFiles
-
-        return World(
-            credentials=CredentialFiles(os.environ, Path.home()).find,
-            ca_file=Path(self.authority) if self.authority else None,
-            plain_http=tuple(self.insecure),
-        )
-
-
-class Place(NamedTuple):
-    """What a person's word names: a place, and an image in it."""
-
-    kind: str
-    """`store`, `registry` or `archive`."""
-    where: str
-    """Repository with its host, or path; empty for the store."""
-    name: str
-    """Name in the store, or tag; empty for none."""
-    digest: str
-    """Empty for none; it goes before the name."""
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Read what a person typed.
-
-        Raises:
-            UsageError: it names no place.
-        """
-        if text.startswith(ARCHIVE):
-            path = text.removeprefix(ARCHIVE)
-            if not path:
-                raise UsageError(f"{text!r} has no path", hint=_FORMS)
-            return cls("archive", path, "", "")
-        if text.startswith("sha256:"):
-            return cls("store", "", "", Digest(text))
-        found = ImageRef.parse(text)
-        if has_host(found.name):
-            return cls("registry", found.name, found.tag, found.digest)
-        if found.tag:
-            raise UsageError(
-                f"{text!r} names no registry, and names in the store have no tag", hint=_FORMS
-            )
-        return cls("store", "", found.name, found.digest)
-
-    @property
-    def last(self) -> str:
-        """The last part of the image's name; empty when it has none."""
-        if self.kind == "archive":
-            return Path(self.where).name.split(".")[0]
-        return (self.where or self.name).rsplit("/", 1)[-1]
-
-
-def pushed_as(session: Session, name: str, to: str, tag: str) -> str:
+def pushed_as(session: Session, name: str, to: str, tag: str, env: str = "") -> str:
     """Return the reference that an image of the store is pushed to.
 
-    The tag is for people, so it is the commit that the image says it was built from.
+    The tag is for people, so it is the commit that the image says it was built from; in the registry of an
+    environment the environment's name stands before it.
+
+    Args:
+        session: the repository.
+        name: name in the store.
+        to: registry and folder; empty for the environment's.
+        tag: empty for the one that the commit gives.
+        env: the environment; empty for the default one.
 
     Raises:
         UsageError: there is nowhere to push to, or the image is not in the store.
     """
     from lockgate.tasks import signing
 
-    if not to:
+    where, environment = session.settings.target(env)
+    base = to or environment.registry
+    if not base:
         raise UsageError(
-            "there is no registry to push to", hint="name it: `inv push --to registry.example/team`"
+            "there is no registry to push to",
+            hint=f"set `registry` of `{where}` in `lockgate.yaml`, or name one: "
+            "`inv push --to registry.example/team`",
         )
-    if "@" in to or not has_host(f"{to}/"):
+    if "@" in base or not has_host(f"{base}/"):
+        said = "" if to else f"`lockgate.yaml`: environments.{where}.registry: "
         raise UsageError(
-            f"{to!r} is not a registry with a folder", hint="write it as `registry.example/team`"
+            f"{said}{base!r} is not a registry with a folder",
+            hint="write it as `registry.example/team`",
         )
     place = Place.parse(name)
     if place.kind != "store" or not place.name:
         raise UsageError(f"{name!r} is not a name in the store", hint="`inv copy` moves anything")
     data = session.layout.read(signing.resolve(session, name))
-    marks = Index.parse(data).annotations if is_index(data) else {}
+    marks = (Index if is_index(data) else Manifest).parse(data).annotations
     commit, dash, dirty = marks.get(_REVISION, "").partition("-")
-    found = tag or f"{commit[:12]}{dash}{dirty}"
+    short = commit[:12] if to else f"{where}-{commit[:7]}"
+    found = tag or (f"{short}{dash}{dirty}" if commit else "")
     if found and not is_tag(found):
         raise UsageError(f"{found!r} cannot be a tag", hint="letters, digits, `.`, `_` and `-`")
-    return f"{to.rstrip('/')}/{place.last}" + (f":{found}" if found else "")
+    return f"{base.rstrip('/')}/{place.last}" + (f":{found}" if found else "")
+
+
+def let_through(session: Session, name: str, env: str) -> str:
+    """Return an image of the store by name and digest, once it is what an environment asks for.
+
+    Raises:
+        GateClosed: the environment's gate is closed to it.
+        TrustError: it is not signed, or does not meet a requirement of the environment.
+        UsageError: it is not in the store.
+    """
+    from lockgate.gate.decide import require_open
+    from lockgate.gate.decision import Decision
+    from lockgate.sign.verify import require
+    from lockgate.tasks import signing, trusting
+
+    digest = signing.resolve(session, name)
+    where, _ = session.settings.target(env)
+    if (
+        name in session.settings.components
+        and session.record_path(name, f"decision-{where}").exists()
+    ):
+        decision = session.record(name, f"decision-{where}", Decision, made_by=f"scan -e {where}")
+        if decision.subject == digest:
+            # Not signed either, then; but why it is not is the better answer.
+            require_open(decision)
+    require(trusting.verification(session, digest, env, signing.now()), subject=digest)
+    return f"{name.partition('@')[0]}@{digest}"
 
 
 def pulled_as(reference: str, name: str) -> str:
@@ -133,15 +104,15 @@ def pulled_as(reference: str, name: str) -> str:
     """
     place = Place.parse(reference)
     if place.kind == "store":
-        raise UsageError(f"{reference!r} names no registry", hint=_FORMS)
+        raise UsageError(f"{reference!r} names no registry", hint=FORMS)
     found = name or place.last
     if not is_name(found):
         raise UsageError(f"{found!r} cannot be a name in the store", hint="give one with `--name`")
     return found
 
 
-def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) -> None:
-    """Move one image, or say what would be moved.
+def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) -> Moved:
+    """Move one image, or say what would be moved; return what it was.
 
     Raises:
         UsageError: one of the two is not a place, or the image is not there.
@@ -154,15 +125,15 @@ def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) ->
     session, started = ways.session, time.monotonic()
     first, second = Place.parse(origin), Place.parse(to)
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(_source(ways, first))
+        source = stack.enter_context(places.source(ways, first))
         local = first.kind == "store"
-        digest = signing.resolve(session, origin) if local else _resolve(source, first)
+        digest = signing.resolve(session, origin) if local else places.resolve(source, first)
         if second.digest not in ("", digest):
             raise UsageError(
                 f"{origin} is {Digest(digest).short}, and {to} names another digest",
                 hint="leave the digest of the target out",
             )
-        target = stack.enter_context(_target(ways, second, first))
+        target = stack.enter_context(places.target(ways, second, first))
         name = first.last if second.kind == "archive" else second.name
         work = transfer.plan(source, target, digest, name)
         if plan:
@@ -173,70 +144,15 @@ def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) ->
     if json:
         session.emit(moved)
     where = f"{target.label}:{name}" if second.kind == "registry" and name else to
-    session.console.say(stage, f"{origin}  {Digest(digest).short} → {where}")
+    session.console.say(stage, f"{origin.partition('@')[0]}  {Digest(digest).short} → {where}")
     if plan:
         session.console.block(_planned(moved))
     else:
         session.console.say(stage, _done(moved), started=started, tone="good")
-
-
-@contextlib.contextmanager
-def _source(ways: Ways, place: Place) -> Iterator[Source]:
-    from lockgate.oci.archive import Archive
-    from lockgate.oci.store import LayoutStore
-
-    if place.kind == "store":
-        yield LayoutStore(ways.session.layout, "the store")
-    elif place.kind == "archive":
-        with Archive(Path(place.where)) as archive:
-            yield archive
-    else:
-        world = ways.world()
-        with _registry(world.endpoint(place.where), world, push=False, mount_from="") as registry:
-            yield registry
-
-
-@contextlib.contextmanager
-def _target(ways: Ways, place: Place, source: Place) -> Iterator[Target]:
-    from lockgate.oci.archive_target import ArchiveTarget
-    from lockgate.oci.store import LayoutStore
-
-    if place.kind == "store":
-        yield LayoutStore(ways.session.layout, "the store")
-    elif place.kind == "archive":
-        with ArchiveTarget(Path(place.where)) as archive:
-            yield archive
-    else:
-        world = ways.world()
-        here, beside = world.endpoint(place.where), ""
-        if source.kind == "registry":
-            other = world.endpoint(source.where)
-            if other.host == here.host and other.path != here.path:
-                beside = other.path
-        with _registry(here, world, push=True, mount_from=beside) as registry:
-            yield registry
-
-
-def _registry(endpoint: Endpoint, world: World, *, push: bool, mount_from: str) -> Registry:
-    from lockgate.oci.registry import Registry
-
-    return Registry(endpoint, world, push=push, mount_from=mount_from)
-
-
-def _resolve(source: Source, place: Place) -> str:
-    """Return the digest of an image in a registry or a file; a tag is asked for here, and nowhere else."""
-    from lockgate.oci.archive import Archive
-
-    if place.digest:
-        return place.digest
-    if isinstance(source, Archive):
-        return source.only().digest
-    if not place.name:
-        raise UsageError(f"{source.label} has neither tag nor digest", hint=_FORMS)
-    found = source.resolve(place.name)
-    if found is None:
-        raise source.absent(f"tag {place.name}")
-    return found.digest
+        if stage == "push" and not json:
+            # For scripts: what was pushed, by what cannot move.
+            sys.stdout.write(f"{target.label}@{digest}\n")
+    return moved
 
 
 def _planned(moved: Moved) -> list[str]:

@@ -2,19 +2,26 @@
 
     python -m lockgate.tasks.program build scan
 
-Invoke compiles every module anew on each run unless told to keep what it compiled, and answers a mistyped
-task with exit code 1. Everything else is Invoke's own; `invoke` and `inv` work too.
+Invoke compiles every module anew on each run unless told to keep what it compiled, answers a mistyped task with
+exit code 1, and knows no word that a task may have, but need not: `inv verify app`. Everything else is Invoke's
+own; `invoke` and `inv` work too, where such a word needs its flag.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from invoke.exceptions import ParseError
 from invoke.program import Program
 
 from lockgate import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invoke.collection import Collection
 
 
 class Lockgate(Program):
@@ -23,10 +30,20 @@ class Lockgate(Program):
     def parse_tasks(self) -> None:
         """Parse the task part of the command line; end with exit code 2 when it cannot be parsed."""
         try:
-            super().parse_tasks()
+            self._parse()
         except ParseError as error:
             self._explain(error)
             sys.exit(2)
+
+    def _parse(self) -> None:
+        try:
+            super().parse_tasks()
+        except ParseError:
+            words = with_flags(self.core.unparsed, self.collection)
+            if words == self.core.unparsed:
+                raise
+            self.core.unparsed = words
+            super().parse_tasks()
 
     def execute(self) -> None:
         """Run the tasks; Ctrl-C between two of them ends as it does within one, with exit code 130."""
@@ -46,6 +63,28 @@ class Lockgate(Program):
         meant = nearest(word[1], known) if word else ""
         print(str(error).replace("!", ""), file=sys.stderr)
         print(f"  hint: {meant or '`./inv --list` names every task'}", file=sys.stderr)
+
+
+def with_flags(words: Sequence[str], tasks: Collection) -> list[str]:
+    """Put the flag before each word that a task may have: `verify app` becomes `verify --reference app`.
+
+    A word that is the name of a task is that task, and what follows a flag belongs to the flag.
+    """
+    contexts = {name: one for one in tasks.to_contexts() for name in _names(one)}
+    found: list[str] = []
+    current, flag, due = None, "", False
+    for word in words:
+        if due:
+            due = False
+        elif word in contexts:
+            current = contexts[word]
+            flag = getattr(tasks[word].body, "lockgate_word", "")
+        elif word.startswith("-"):
+            due = current is not None and word in current.flags and current.flags[word].takes_value
+        elif flag:
+            found.append(f"--{flag}")
+        found.append(word)
+    return found
 
 
 def _names(context: object) -> list[str]:

@@ -21,11 +21,12 @@ _SHARED = {
     iterable=["insecure"],
     help=helps(
         "component",
+        "env",
         "plan",
         "json",
         reference="name in the store, instead of a component",
-        to="registry and folder to push to: host/prefix",
-        tag="tag in the registry; without it the commit that the image was built from",
+        to="registry and folder to push to, host/prefix; without it the environment's",
+        tag="tag in the registry; without it the environment and the commit, or with --to the commit",
         **_SHARED,
     ),
 )
@@ -35,28 +36,35 @@ def push(
     component: str = "",
     reference: str = "",
     to: str = "",
+    env: str = "",
     authority: str = "",
     tag: str = "",
     insecure: list[str] | None = None,
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Push images with all their evidence. Example: inv push -c app --to registry.example/team."""
-    from lockgate.tasks import moving
+    """Push what an environment trusts, with all its evidence. Example: inv push -e prod."""
+    from lockgate.tasks import moving, places
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    ways = moving.Ways(session, authority, insecure or ())
-    for name in [reference] if reference else session.components(component):
-        moving.run(ways, "push", name, moving.pushed_as(session, name, to, tag), plan, json)
+    ways = places.Ways(session, authority, insecure or ())
+    session.settings.target(env)
+    names = [reference] if reference else session.components(component)
+    # Everything is looked at before anything is pushed.
+    wanted = [moving.pushed_as(session, name, to, tag, env) for name in names]
+    let = [moving.let_through(session, name, env) for name in names]
+    for origin, place in zip(let, wanted, strict=True):
+        moving.run(ways, "push", origin, place, plan, json)
 
 
 @task(
     iterable=["insecure"],
     help=helps(
+        "env",
         "plan",
         "json",
-        reference="host/name:tag, host/name@sha256:… or archive:PATH",
+        reference="host/name:tag, host/name@sha256:…, archive:PATH, or name:tag in the environment's registry",
         name="name in the store; without it the last part of the image's own",
         **_SHARED,
     ),
@@ -66,17 +74,19 @@ def pull(
     context: Context,
     reference: str,
     name: str = "",
+    env: str = "",
     authority: str = "",
     insecure: list[str] | None = None,
     plan: bool = False,
     json: bool = False,
 ) -> None:
     """Pull an image with all its evidence into the store. Example: inv pull registry.example/app:1.0."""
-    from lockgate.tasks import moving
+    from lockgate.tasks import moving, places
     from lockgate.tasks.session import open_session
 
-    ways = moving.Ways(open_session(), authority, insecure or ())
-    moving.run(ways, "pull", reference, moving.pulled_as(reference, name), plan, json)
+    ways = places.Ways(open_session(), authority, insecure or ())
+    found = places.within(ways, env, reference)
+    moving.run(ways, "pull", found, moving.pulled_as(found, name), plan, json)
 
 
 @task(
@@ -100,8 +110,8 @@ def copy(
     json: bool = False,
 ) -> None:
     """Copy an image with all its evidence. Example: inv copy app archive:app.tar."""
-    from lockgate.tasks import moving
+    from lockgate.tasks import moving, places
     from lockgate.tasks.session import open_session
 
-    ways = moving.Ways(open_session(), authority, insecure or ())
+    ways = places.Ways(open_session(), authority, insecure or ())
     moving.run(ways, "copy", origin, to, plan, json)

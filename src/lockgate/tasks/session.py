@@ -40,12 +40,20 @@ class Session:
         return Layout(place) if (place / "oci-layout").exists() else Layout.create(place)
 
     def components(self, name: str) -> list[str]:
-        """Return the named component, or all of them.
+        """Return the named component, or all that are not on demand.
 
         Raises:
-            UsageError: there is no such component.
+            UsageError: there is no such component, or none was named and each is on demand.
         """
-        return [self.settings.component(name)[0]] if name else list(self.settings.components)
+        if name:
+            return [self.settings.component(name)[0]]
+        usual = self.settings.usual()
+        if not usual:
+            raise UsageError(
+                "every component is on demand, and none was named",
+                hint="add `-c " + "` or `-c ".join(self.settings.components) + "`",
+            )
+        return usual
 
     def lock(self, name: str) -> Path:
         """Return the lock file that keeps two runs from doing the same work at once."""

@@ -9,67 +9,99 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.tasks.command import helps, reported
+from lockgate.tasks.command import helps, reported, worded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from invoke.context import Context
 
     from lockgate.build.model import Image
-    from lockgate.sign.model import Signed
+    from lockgate.sign.model import Verification
+    from lockgate.tasks.descending import Asked
+    from lockgate.tasks.places import Ways
     from lockgate.tasks.session import Session
+    from lockgate.tasks.signing import Done
 
 
-@task(default=True, help=helps("component", "env", "plan", "json"))
+@task(
+    default=True,
+    help=helps(
+        "component",
+        "env",
+        "plan",
+        "json",
+        failed="where the gate is closed, sign that it refused; it stays exit 3",
+    ),
+)
 @reported
 def sign(
-    context: Context, component: str = "", env: str = "", plan: bool = False, json: bool = False
+    context: Context,
+    component: str = "",
+    env: str = "",
+    plan: bool = False,
+    json: bool = False,
+    failed: bool = False,
 ) -> None:
     """Sign the image and its evidence, with the gate's permission. Example: inv sign -e dev."""
     from lockgate.build.model import Image
+    from lockgate.gate.decide import require_open
     from lockgate.tasks import signing
     from lockgate.tasks.session import open_session
 
     session = open_session()
     session.settings.target(env)
+    decisions = []
     for name in session.components(component):
         image = session.record(name, "image", Image, made_by="build")
         if plan:
             _plan(session, image, env)
             continue
         started = time.monotonic()
-        signed, fresh = signing.run(session, image, env)
-        session.keep(name, "signed", signed)
-        _show(session, name, signed, fresh, started)
+        done = signing.run(session, image, env, refusal=failed)
+        decisions.append(done.decision)
+        if done.decision.allowed:
+            session.keep(name, "signed", done.signed)
+        _show(session, name, done, started)
         if json:
-            session.emit(signed)
+            session.emit(done.signed)
+    for decision in decisions:
+        # That the refusal is evidence now does not make it a permission.
+        require_open(decision)
 
 
 def _plan(session: Session, image: Image, env: str) -> None:
     from lockgate.oci.digest import Digest
+    from lockgate.sign.keyless.signer import KeylessSigner
     from lockgate.tasks import signing
 
     _, environment = session.settings.target(env)
     key = signing.signer(session, environment)
-    kind = "development key" if key.development else "key"
-    session.console.say(
-        "sign",
-        f"{image.component}  {Digest(image.subject).short} with {kind} {_fingerprint(key.fingerprint)}",
-    )
+    if isinstance(key, KeylessSigner):
+        asked = key.claimed()
+        who = f"{asked.label}, as {asked.issuer} has it"
+    else:
+        kind = "development key" if key.development else "key"
+        who = f"{kind} {_fingerprint(key.fingerprint)}"
+    session.console.say("sign", f"{image.component}  {Digest(image.subject).short} with {who}")
 
 
-def _show(session: Session, name: str, signed: Signed, fresh: bool, started: float) -> None:
+def _show(session: Session, name: str, done: Done, started: float) -> None:
     from lockgate.oci.digest import Digest
+    from lockgate.sign import predicate
 
-    key = ("development key " if signed.development else "key ") + _fingerprint(signed.key)
+    signed = done.signed
+    kind = "development key" if signed.development else "key"
+    key = f"identity {signed.identity}" if signed.identity else f"{kind} {_fingerprint(signed.key)}"
     short = Digest(signed.subject).short
-    if not fresh:
+    if not done.fresh:
         session.console.say("sign", f"{name}  unchanged  {short}  {key}")
         return
-    session.console.say(
-        "sign",
-        f"{short}  image + sbom, vuln, provenance, summary  with {key}",
-        started=started,
-    )
+    names = predicate.NAMES | predicate.ON_REQUEST
+    kinds = [one.predicate_type for one in signed.statements]
+    said = ", ".join(names[one] for one in kinds if one != predicate.SIGNATURE)
+    what = f"image + {said}" if done.decision.allowed else f"refusal: {said}"
+    session.console.say("sign", f"{short}  {what}  with {key}", started=started)
 
 
 def _fingerprint(text: str) -> str:
@@ -78,48 +110,75 @@ def _fingerprint(text: str) -> str:
 
 
 @task(
+    iterable=["require", "insecure"],
     help=helps(
         "component",
         "env",
         "plan",
         "json",
-        reference="name in the store or digest, instead of a component",
-    )
+        reference="name in the store, digest, host/name:tag, host/name@sha256:… or archive:PATH",
+        require="what must hold instead of the environment's list: an entry, or `default`; may be repeated",
+        authority="file with the certificates (PEM) that the registry's is signed by",
+        insecure="host that is spoken to by plain HTTP; may be repeated",
+        read_layers="read the layers of an image in a registry too; those of other places always are",
+    ),
 )
 @reported
+@worded("reference")
 def verify(
     context: Context,
     component: str = "",
     reference: str = "",
     env: str = "",
+    require: list[str] | None = None,
+    authority: str = "",
+    insecure: list[str] | None = None,
     plan: bool = False,
     json: bool = False,
+    read_layers: bool = False,
 ) -> None:
     """Check signature and evidence against the environment's requirements. Example: inv verify -e dev."""
-    from lockgate.oci.digest import Digest
-    from lockgate.sign.verify import lines, require
-    from lockgate.tasks import signing
+    from lockgate.sign.verify import require as insist
+    from lockgate.tasks import places, trusting
+    from lockgate.tasks.descending import Asked
     from lockgate.tasks.session import open_session
 
     session = open_session()
     session.settings.target(env)
-    verifications = []
-    for one in [reference] if reference else session.components(component):
-        digest = signing.resolve(session, one)
-        session.console.say("verify", f"{one}  {Digest(digest).short}")
-        if plan:
-            session.console.block(signing.requirements(session, env))
-            continue
-        found = signing.verification(session, digest, env, signing.now())
-        if one in session.settings.components:
-            session.keep(one, "verification", found)
-        if json:
-            session.emit(found)
-        else:
-            sys.stdout.write("\n".join(lines(found)) + "\n")
-        verifications.append(found)
+    entries = tuple(require or ())
+    if plan:
+        session.console.say("verify", "would ask")
+        session.console.block(trusting.described(session, env, entries))
+        return
+    ways = places.Ways(session, authority, insecure or ())
+    asked = Asked(env, entries, read_layers)
+    verifications = [
+        each
+        for one in ([reference] if reference else session.components(component))
+        for each in _verify(ways, one, asked, json)
+    ]
     for verification in verifications:
-        require(verification)
+        insist(verification)
+
+
+def _verify(ways: Ways, text: str, asked: Asked, json: bool) -> Iterator[Verification]:
+    """Verify what a word names, show what was found, and keep it when it is the image of a component."""
+    from lockgate.oci.digest import Digest
+    from lockgate.sign.verify import lines
+    from lockgate.tasks import descending, places
+
+    session, where = ways.session, places.within(ways, asked.env, text)
+    with places.reading(ways, where, layers=asked.layers) as (place, digest):
+        for name, found in descending.verifications(ways, place, digest, text, asked):
+            session.console.say("verify", f"{name}  {Digest(found.subject).short}")
+            if name in session.settings.components and text == name and not asked.entries:
+                session.keep(name, "verification", found)
+            if json:
+                session.emit(found)
+            else:
+                sys.stdout.write("\n".join(lines(found)) + "\n")
+                sys.stdout.flush()
+            yield found
 
 
 def collection() -> Collection:

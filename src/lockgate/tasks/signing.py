@@ -1,17 +1,17 @@
-"""The sign floor's edges, made from the settings: keys, evidence, requirements."""
+"""The sign floor's edges, made from the settings: keys and evidence."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.canonical import encode
 from lockgate.base.errors import UsageError
 from lockgate.base.files import atomic_write, exclusive
+from lockgate.build.check import Checks
 from lockgate.gate.decision import Decision
-from lockgate.gate.threshold import from_environment
 from lockgate.oci.digest import Digest
 from lockgate.scan.model import Report
 from lockgate.sign.model import Signed
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
 
     from lockgate.base.settings import Environment
     from lockgate.build.model import Image
+    from lockgate.sign.keyless.signer import KeylessSigner
     from lockgate.sign.keys import Signer
-    from lockgate.sign.model import Verification
-    from lockgate.sign.public_key import PublicKey
     from lockgate.tasks.session import Session
 
 
-def signer(session: Session, environment: Environment) -> Signer:
-    """Return the key that an environment signs with; without one in the settings the development key.
+def signer(session: Session, environment: Environment) -> Signer | KeylessSigner:
+    """Return what an environment signs with; without a key in the settings the development key.
 
     Raises:
         KeyRefused: the key is not there or is not a private key.
     """
     from lockgate.sign import keys
+    from lockgate.sign.keyless import signer as keyless
 
     if not environment.key:
         return keys.development_key(session.folder / "keys")
+    if keyless.matches(environment.key):
+        return keyless.load(environment.key, root=session.root, environ=os.environ)
     return keys.load(environment.key, root=session.root, environ=os.environ, ask=_ask())
 
 
@@ -47,26 +49,6 @@ def _ask() -> Callable[[str], str] | None:
     from getpass import getpass
 
     return getpass
-
-
-def trusted_keys(session: Session, environment: Environment) -> tuple[PublicKey, ...]:
-    """Return the keys whose signatures an environment trusts.
-
-    Raises:
-        KeyRefused: a key file is not there, or the environment trusts none.
-    """
-    from lockgate.sign import keys
-
-    if environment.public_keys:
-        return keys.public_keys(environment.public_keys, root=session.root)
-    if environment.key or environment.development_key:
-        return (signer(session, environment).public_key(),)
-    from lockgate.base.errors import KeyRefused
-
-    raise KeyRefused(
-        "this environment trusts no key",
-        hint="name `public_keys`, or a `key`, for it in `lockgate.yaml`",
-    )
 
 
 def sbom(session: Session, image: Image) -> bytes:
@@ -85,11 +67,21 @@ def sbom(session: Session, image: Image) -> bytes:
     return made
 
 
-def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
-    """Sign an image and its evidence; return the record, and whether anything was new.
+class Done(NamedTuple):
+    """What `run` did."""
+
+    signed: Signed
+    fresh: bool
+    """Whether anything was new."""
+    decision: Decision
+    """The verdict; a closed one when its refusal was signed."""
+
+
+def run(session: Session, image: Image, env: str, *, refusal: bool = False) -> Done:
+    """Sign an image and its evidence; on request the refusal of a closed gate instead.
 
     Raises:
-        GateClosed: the gate did not let the image pass.
+        GateClosed: the gate did not let the image pass, and its refusal is not asked for.
         UsageError: it was not scanned, or the records are of another image.
         KeyRefused: the key cannot be used here.
     """
@@ -99,11 +91,13 @@ def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
     component = image.component
     report = session.record(component, "report", Report, made_by="scan")
     decision = session.record(component, f"decision-{name}", Decision, made_by=f"scan -e {name}")
+    checks = _checks(session, image)
     holder = signer(session, environment)
     depends = {
         "IMAGE": Digest.of(encode(image)),
         "REPORT": Digest.of(encode(report)),
         "DECISION": Digest.of(encode(decision)),
+        "CHECKS": Digest.of(encode(checks)) if checks else "",
         "KEY": holder.fingerprint,
         "DEVELOPMENT": str(environment.development_key),
     }
@@ -113,8 +107,9 @@ def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
         waiting=lambda: console.say("sign", "another run signs this component; waiting for it"),
     ):
         kept = session.cache.find("sign", f"{component}-{name}", depends, Signed)
-        if kept is not None and attest.present(kept, session.layout):
-            return kept, False
+        open_or_asked_for = decision.allowed or refusal
+        if kept is not None and open_or_asked_for and attest.present(kept, session.layout):
+            return Done(kept, False, decision)
         raw = {one.report: _raw(session, one.report) for one in report.platforms}
         made = attest.attest(
             decision,
@@ -125,9 +120,20 @@ def run(session: Session, image: Image, env: str) -> tuple[Signed, bool]:
             signer=holder,
             layout=session.layout,
             development_key_allowed=environment.development_key,
+            allow_failed_summary=refusal,
+            checks=checks,
         )
         session.cache.keep("sign", f"{component}-{name}", depends, made)
-    return made, any(one.new for one in made.statements)
+    return Done(made, any(one.new for one in made.statements), decision)
+
+
+def _checks(session: Session, image: Image) -> Checks | None:
+    """Return what `inv check` found of the very sources that the image was built from; None without it."""
+    if not session.record_path(image.component, "checks").exists():
+        return None
+    found = session.record(image.component, "checks", Checks, made_by="check")
+    same = (found.subject, found.component) == (image.source.content, image.component)
+    return found if same else None
 
 
 def _raw(session: Session, digest: str) -> bytes:
@@ -139,44 +145,6 @@ def _raw(session: Session, digest: str) -> bytes:
             f"the scanner's report {Digest(digest).short} is gone", hint="run `inv scan` again"
         ) from None
     return Digest(digest).check(data, "the scanner's report")
-
-
-def verification(session: Session, digest: str, env: str, now: int) -> Verification:
-    """Return what holds of an environment's requirements for a digest in the store.
-
-    Raises:
-        DigestMismatch: a blob of the image was changed.
-        KeyRefused: the environment trusts no key.
-    """
-    from lockgate.sign.requirement import default_requirement
-    from lockgate.sign.verify import verify
-
-    name, environment = session.settings.target(env)
-    return verify(
-        session.layout,
-        digest,
-        default_requirement(name, from_environment(environment)),
-        trusted_keys(session, environment),
-        name=name,
-        development_key_allowed=environment.development_key,
-        now=now,
-    )
-
-
-def requirements(session: Session, env: str) -> list[str]:
-    """Say what an environment asks of an image, and by whose signature; nothing is read from the store.
-
-    Raises:
-        KeyRefused: the environment trusts no key.
-    """
-    name, environment = session.settings.target(env)
-    keys = ", ".join(f"{one.name} {one.short}" for one in trusted_keys(session, environment))
-    days = environment.database_max_age_days
-    return [
-        f"signed by one of: {keys}",
-        "attested: sbom, vulnerabilities, provenance, summary",
-        f"passed the gate of {name}, with advisories of the last {days} days",
-    ]
 
 
 def resolve(session: Session, reference: str) -> str:

@@ -12,6 +12,7 @@ from tests.integration.cosign.keys import KINDS, Pair, pair
 from tests.unit.sign.world import World, make_checks, make_world
 
 from lockgate.oci.digest import Digest
+from lockgate.scan.model import Finding
 from lockgate.sign import checks, predicate
 
 if TYPE_CHECKING:
@@ -68,6 +69,29 @@ def test_cosign_verifies_our_signature(
     if form == LEGACY:
         wrong = (*flags, "-a", "environment=dev")
         cosign.verify(ours.image, public, form, *wrong, code=None)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cosign_takes_no_refusal_for_a_signature(
+    form: str, cosign: Cosign, registry: Registry, tmp_path: Path
+) -> None:
+    """An image of which a closed gate's refusal is signed does not pass `cosign verify`.
+
+    By default it passes in no way; where bundles alone are asked for, `-a environment=…` is what refuses it.
+    """
+    keys = pair("P-256", tmp_path, "release")
+    found = Finding(
+        kind="vuln", id="CVE-2026-1234", severity="HIGH", title="", package="libexpat1", version="1", fixed="2",
+        target="debian", path="", purl="", aliases=(), platforms=("linux/amd64",), layer="",
+    )  # fmt: skip
+    world = make_world(tmp_path, salt="refused", findings=(found,))
+    assert not world.decision.allowed
+    world.sign(keys.signer, allow_failed_summary=True)
+    refused = Pushed(world, keys, registry, "refused-" + form)
+    cosign.verify(refused.image, str(keys.public), form, code=None)
+    world.sign(keys.signer, formats=(form,), allow_failed_summary=True)
+    refused = Pushed(world, keys, registry, "refused-again-" + form)
+    cosign.verify(refused.image, str(keys.public), form, "-a", "environment=prod", code=None)
 
 
 @pytest.mark.parametrize("form", FORMS)

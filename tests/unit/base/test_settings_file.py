@@ -391,3 +391,43 @@ def test_a_path_begins_with_a_slash(field: str) -> None:
     error = refused(text)
     assert f"components.c.{field}" in error.message
     assert error.hint == "write `/readyz`"
+
+
+SOMEONE = "{name: ci, subject: 'https://a.example/b', issuer: 'https://a.example'}"
+
+
+def trusting(identities: str, root: str = "trusted_root: root.json") -> str:
+    """Return settings whose `prod` trusts identities."""
+    return MINIMAL + f"environments: {{prod: {{identities: {identities}, {root}}}}}\n"
+
+
+def test_identities_and_requirements_are_read() -> None:
+    """Entries are names, or names with options, and keep their order."""
+    text = MINIMAL + (
+        "environments:\n  prod:\n    require: [sbom, {vuln: {max_age_days: 2}}]\n"
+        f"    identities: [{SOMEONE}]\n    trusted_root: root.json\n    registry: a.example/shop\n"
+    )
+    found = parse(text.encode()).environments["prod"]
+    assert found.require == ("sbom", {"vuln": {"max_age_days": 2}})
+    assert found.identities[0].issuer == "https://a.example"
+    assert (found.trusted_root, found.registry) == ("root.json", "a.example/shop")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (trusting(f"[{SOMEONE}]", "port: 0"), "environments.prod.identities needs `trusted_root`"),
+        (trusting(f"[{SOMEONE}, {SOMEONE}]"), "identities[0]: several are called 'ci'"),
+        (trusting("[{name: ci, subject: '', issuer: x}]"), "identities[0].subject is empty"),
+        (trusting("[{name: ci, subject: 'a*', issuer: x}]"), "compared to the letter"),
+        (trusting("[{name: ci, subject: a}]"), "environments.prod.identities.0.issuer"),
+        (trusting("[{nmae: ci}]"), "environments.prod.identities.0.nmae is not a setting"),
+        (MINIMAL + "environments: {prod: {require: sbom}}\n", "environments.prod.require is not"),
+        (MINIMAL + "environments: {prod: {require: [5]}}\n", "environments.prod.require[0] is not"),
+    ],
+)
+def test_who_is_trusted_is_named_whole(text: str, said: str) -> None:
+    """Field and entry are named, and there is a hint."""
+    error = refused(text)
+    assert said in error.message
+    assert error.hint

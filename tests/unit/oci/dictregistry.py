@@ -26,6 +26,8 @@ from lockgate.oci.manifest import INDEX
 from lockgate.oci.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.oci.mishaps import Action
 
     from lockgate.oci.endpoint import Endpoint
@@ -112,6 +114,8 @@ class DictRegistry:
     accepts: tuple[str, ...] = ()
     """Media types of manifests that it takes; all when empty."""
     minimum_chunk: int = 0
+    meanwhile: Callable[[], object] = lambda: None
+    """What others do while a client waits."""
 
     def __post_init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -181,6 +185,7 @@ class DictRegistry:
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+        self.meanwhile()
 
     def _serve(self, request: httpx2.Request) -> httpx2.Response:
         url = urlsplit(str(request.url))

@@ -62,6 +62,14 @@ def test_cut_off_is_continued(at: int) -> None:
     assert ranges == [f"bytes={at}-99999" if at else None]
 
 
+def test_a_break_after_the_last_byte() -> None:
+    """When everything came before the connection broke, nothing is left to ask for."""
+    registry = holding(cut(100_000))
+
+    assert read(registry) == DATA
+    assert registry.count("GET") == 1
+
+
 def test_a_lying_length_is_found_out() -> None:
     """An answer that ends early as if that were all is continued as well."""
     registry = holding(cut(70_000, silently=True))

@@ -21,6 +21,7 @@ from lockgate.base.errors import (
 from lockgate.gate.decide import decide
 from lockgate.gate.decision import Waiver
 from lockgate.oci.digest import Digest
+from lockgate.oci.manifest import Manifest
 from lockgate.sign import bundle, dsse, legacy, predicate, referrers, simplesigning, statement
 from lockgate.sign.attest import present
 from lockgate.sign.model import Signed
@@ -283,6 +284,8 @@ def test_a_refusal_can_be_attested(
     world = make_world(findings=(high,))
     signed = world.sign(signer, allow_failed_summary=True)
     assert [predicate.NAMES[one.predicate_type] for one in signed.statements] == ["vuln", "summary"]
+    # cosign would count a bundle as a signature.
+    assert referrers.listed(world.layout, world.image.subject) == ()
 
 
 def test_a_reporting_gate_signs(
@@ -500,3 +503,22 @@ def test_a_removed_form_is_not_present(
         "summary"
     ]
     assert present(signed, world.layout)
+
+
+def test_the_signature_alone_has_annotations(world: World, signer: LocalSigner) -> None:
+    """C10: it says builder, stack, commit and environment. No attestation does: `cosign verify -a` would count it."""
+    world.sign(signer, checks=make_checks(world.image))
+    for kind in predicate.ORDER:
+        held = Bundles(world.layout, world.image.subject).held(kind)
+        (about,) = statement.parse(held.payload).subject
+        expected = {"builder", "commit", "environment", "stack"}
+        assert set(about.annotations) == (expected if kind == predicate.SIGNATURE else set())
+
+
+def test_a_listing_says_who_built_what(world: World, signer: LocalSigner) -> None:
+    """The manifests of bundles say it too, so that tools can choose without opening any; unsigned, and not trusted."""
+    world.sign(signer)
+    for one in referrers.listed(world.layout, world.image.subject):
+        said = predicate.signer_says(world.image, "prod")
+        assert said.items() <= one.annotations.items()
+        assert Manifest.parse(world.layout.read(one.digest)).annotations == one.annotations

@@ -38,7 +38,7 @@ TWICE = make_signer("release").public_key()
 def read(content: object, keys: Sequence[PublicKey | Identity] = KEYS) -> AllOf:
     """Read a list as that of `prod`."""
     return requirement_settings.from_settings(
-        content, environment="prod", threshold=PROD, keys=keys, where="require"
+        content, environment="prod", threshold=PROD, keys=keys
     )
 
 

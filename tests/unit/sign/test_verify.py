@@ -47,7 +47,7 @@ def check(world: World, signer: LocalSigner, now: int) -> Callable[..., Verifica
 
     def check(**changes: Any) -> Verification:
         arguments: dict[str, Any] = {
-            "layout": world.layout,
+            "place": world.layout,
             "digest": world.image.subject,
             "requirement": default_requirement("prod", world.threshold),
             "keys": [signer.public_key()],
@@ -586,7 +586,7 @@ def test_a_copied_store_verifies(
 
     world.sign(signer)
     shutil.copytree(world.layout.root, tmp_path / "copy")
-    assert check(layout=Layout.open(tmp_path / "copy")).met
+    assert check(place=Layout.open(tmp_path / "copy")).met
 
 
 def test_lines_fit_and_are_plain(world: World, now: int) -> None:

@@ -43,7 +43,7 @@ def check(world: World) -> Callable[..., Verification]:
 
     def check(**changes: Any) -> Verification:
         arguments: dict[str, Any] = {
-            "layout": world.layout,
+            "place": world.layout,
             "digest": world.image.subject,
             "requirement": AllOf(parts=(Signature(), Sbom())),
             "keys": [],

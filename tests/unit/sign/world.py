@@ -39,6 +39,7 @@ from lockgate.sign.local import LocalSigner
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lockgate.sign.keyless.signer import KeylessSigner
     from lockgate.sign.keys import Signer
     from lockgate.sign.model import Signed
 
@@ -58,7 +59,7 @@ class World:
     decision: Decision
     threshold: Threshold
 
-    def sign(self, signer: Signer, **changes: Any) -> Signed:
+    def sign(self, signer: Signer | KeylessSigner, **changes: Any) -> Signed:
         """Attest, with other arguments where a test wants them."""
         arguments: dict[str, Any] = {
             "image": self.image,

@@ -255,7 +255,8 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
 def _translated(call: Callable[[], T]) -> T:
     """Translate what the package raises; not all of it is below its own root."""
     from requests import RequestException
-    from sigstore import errors, oidc
+    from requests.exceptions import JSONDecodeError
+    from sigstore import errors, models, oidc
 
     try:
         return call()
@@ -265,7 +266,11 @@ def _translated(call: Callable[[], T]) -> T:
         raise KeyRefused(
             f"the identity token cannot be used: {_said(error)}", hint=_NO_TOKEN
         ) from None
-    except (errors.NetworkError, RequestException) as error:
+    except (errors.VerificationError, models.InvalidBundle, JSONDecodeError) as error:
+        raise SignatureInvalid(
+            f"what the Sigstore instance gives proves nothing: {_said(error)}", hint=_AGAIN
+        ) from None
+    except (errors.NetworkError, errors.TUFError, RequestException) as error:
         raise RemoteError(
             f"the Sigstore instance is out of reach: {_said(error)}", hint=_AGAIN, retryable=True
         ) from None

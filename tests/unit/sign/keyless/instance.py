@@ -138,10 +138,15 @@ def _issue(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(_usage(ca), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_issued_by(by), critical=False)
     )
     if more is not None:
         builder = builder.add_extension(more, critical=critical)
     return builder.sign(by, hashes.SHA384())
+
+
+def _issued_by(key: Private | rsa.RSAPrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def _usage(ca: bool) -> x509.KeyUsage:
@@ -193,9 +198,10 @@ def _half(count: int) -> int:
 
 
 class Instance:
-    """One instance of everything."""
+    """One instance of everything, at one time."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: dt.datetime = NOW) -> None:
+        self.now = now
         self.fulcio = authority("sigstore")
         stamping = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
         self.tsa = authority("timestamps", extension=stamping)
@@ -218,7 +224,9 @@ class Instance:
                 "hashAlgorithm": "SHA2_256",
                 "publicKey": {
                     "rawBytes": b64(spki(key)),
-                    "keyDetails": "PKIX",
+                    "keyDetails": "PKIX_ED25519"
+                    if key is self.tiles
+                    else "PKIX_ECDSA_P256_SHA_256",
                     "validFor": dict(period),
                 },
                 "logId": {"keyId": b64(log_id(key))},
@@ -226,7 +234,12 @@ class Instance:
 
         def chain(one: Authority) -> dict[str, Any]:
             certificates = [{"rawBytes": b64(raw(each))} for each in (one.certificate, one.root)]
-            return {"certChain": {"certificates": certificates}, "validFor": dict(period)}
+            return {
+                "subject": {"organization": "sigstore.example", "commonName": "sigstore"},
+                "uri": "https://sigstore.example",
+                "certChain": {"certificates": certificates},
+                "validFor": dict(period),
+            }
 
         return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
@@ -244,14 +257,14 @@ class Instance:
             "names": [x509.UniformResourceIdentifier(SUBJECT)],
             "issuer": ISSUER,
             "old_issuer": ISSUER,
-            "start": NOW - dt.timedelta(minutes=1),
-            "end": NOW + dt.timedelta(minutes=9),
+            "start": self.now - dt.timedelta(minutes=1),
+            "end": self.now + dt.timedelta(minutes=9),
             "purposes": [ExtendedKeyUsageOID.CODE_SIGNING],
             "usage": _usage(False),
             "ca": None,
             "by": self.fulcio,
             "ct": self.ct,
-            "logged": NOW,
+            "logged": self.now,
             "sct_extensions": b"",
             "more": None,
             **changes,
@@ -278,6 +291,7 @@ class Instance:
             .serial_number(x509.random_serial_number())
             .not_valid_before(given["start"])
             .not_valid_after(given["end"])
+            .add_extension(_issued_by(by.key), critical=False)
         )
         if given["usage"]:
             builder = builder.add_extension(given["usage"], critical=True)
@@ -346,7 +360,7 @@ class Instance:
             "canonicalizedBody": b64(data),
         }
         if not tiles:
-            made["integratedTime"] = str(calendar.timegm(NOW.utctimetuple()))
+            made["integratedTime"] = str(calendar.timegm(self.now.utctimetuple()))
             made["inclusionPromise"] = {"signedEntryTimestamp": self.promise(made)}
         return made
 
@@ -375,7 +389,7 @@ class Instance:
     def timestamp(self, signed: bytes, **changes: Any) -> bytes:
         """Return a timestamp authority's answer over a signature; `changes` are of its fields."""
         given: dict[str, Any] = {
-            "time": NOW.strftime("%Y%m%d%H%M%SZ").encode(),
+            "time": self.now.strftime("%Y%m%d%H%M%SZ").encode(),
             "status": 0,
             "by": self.tsa,
             "key": self.tsa.key,
@@ -390,6 +404,7 @@ class Instance:
             "sid": "serial",
             "ess": "2",
             "more": b"",
+            "nonce": b"",
             **changes,
         }
         by: Authority = given["by"]
@@ -400,6 +415,7 @@ class Instance:
             tlv(0x30, given["hash"], tlv(0x04, given["imprint"])),
             integer(7),
             tlv(0x18, given["time"]),
+            given["nonce"],
         )
         digest = given["message_digest"] or hashlib.sha256(info).digest()
         attributes = b"".join(

@@ -1,0 +1,84 @@
+"""Lineage: is an image built on the base that it names?
+
+A base has no signature of its own: its layers are layers of the image, and whoever signs the image signs them. What
+can be wrong is the name. So the base is looked up by the digest in the image's annotations (OCI image specification
+1.1, annotations.md), and its layers must be the first ones of the image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.base.errors import SubjectMismatch, UsageError
+from lockgate.oci.digest import Digest
+from lockgate.oci.manifest import MANIFEST, Descriptor, Index, Manifest, is_index
+from lockgate.sign.combine import met, unmet
+
+if TYPE_CHECKING:
+    from lockgate.oci.readable import Readable
+    from lockgate.sign.model import Result
+
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+BASE_NAME = "org.opencontainers.image.base.name"
+
+_NAME = "base"
+
+
+def base(place: Readable, digest: str) -> Result | str:
+    """Return whether every platform of an image is built on the base that it names.
+
+    Args:
+        place: where image and base lie.
+        digest: the image, whose bytes were checked.
+
+    Returns:
+        A text when it cannot be told: the image names no base, or the base is not there, or not one manifest.
+
+    Raises:
+        DigestMismatch: the base has other bytes.
+        UsageError: it is no image.
+    """
+    named: dict[str, str] = {}
+    for manifest in _manifests(place, digest):
+        wanted = manifest.annotations.get(BASE_DIGEST, "")
+        name = manifest.annotations.get(BASE_NAME, "a base without a name")
+        if not wanted:
+            return "the image names no base"
+        found = _fetch(place, wanted)
+        if found is None:
+            return f"{name} {Digest(wanted).short} is not there; its layers are those of the image"
+        if is_index(found):
+            # Which platform of it is meant, nobody says.
+            return (
+                f"{name} {Digest(wanted).short} is an index, and not the manifest of one platform"
+            )
+        theirs = [one.digest for one in Manifest.parse(found).layers]
+        ours = [one.digest for one in manifest.layers]
+        if not theirs or ours[: len(theirs)] != theirs:
+            return unmet(
+                _NAME,
+                SubjectMismatch(
+                    f"says that it is built on {name} {Digest(wanted).short}, and is not"
+                ),
+            )
+        named[wanted] = name
+    first = next(iter(named))
+    return met(_NAME, f"{named[first]} {Digest(first).short}, its layers are the first ones")
+
+
+def _manifests(place: Readable, digest: str) -> tuple[Manifest, ...]:
+    data = _need(place, digest)
+    if not is_index(data):
+        return (Manifest.parse(data),)
+    return tuple(Manifest.parse(_need(place, one.digest)) for one in Index.parse(data).manifests)
+
+
+def _need(place: Readable, digest: str) -> bytes:
+    found = _fetch(place, digest)
+    if found is None:
+        raise UsageError(f"{Digest(digest).short} is not there", hint="check the digest")
+    return found
+
+
+def _fetch(place: Readable, digest: str) -> bytes | None:
+    return place.fetch(Descriptor(media_type=MANIFEST, digest=Digest(digest), size=0))

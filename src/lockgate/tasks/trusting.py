@@ -1,0 +1,192 @@
+"""Whom an environment trusts and what it requires, made from the settings, and what then holds of an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.base.errors import KeyRefused, UsageError
+from lockgate.gate.threshold import from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lockgate.base.settings import Environment
+    from lockgate.oci.readable import Readable
+    from lockgate.sign.combine import AllOf
+    from lockgate.sign.evidence import Trust
+    from lockgate.sign.keyless.trusted_root import TrustedRoot
+    from lockgate.sign.model import Verification
+    from lockgate.sign.public_key import PublicKey
+    from lockgate.tasks.session import Session
+
+DEFAULT = "default"
+"""What `--require` calls the requirements of an environment that names none."""
+
+
+def verification(
+    session: Session,
+    digest: str,
+    env: str,
+    now: int,
+    *,
+    place: Readable | None = None,
+    entries: Sequence[str] = (),
+) -> Verification:
+    """Return what holds of an environment's requirements for a digest.
+
+    Args:
+        session: the repository.
+        digest: the image.
+        env: the environment; empty for the default one.
+        now: seconds since 1970.
+        place: where the image lies; the store when not given.
+        entries: requirements in place of the environment's, as `--require` has them.
+
+    Raises:
+        DigestMismatch: something of the image was changed.
+        KeyRefused: the environment trusts nobody.
+        UsageError: a requirement is not known, or the image is not there.
+    """
+    from lockgate.sign.verify import verify
+
+    name, environment = session.settings.target(env)
+    trust = trusted(session, environment, name)
+    return verify(
+        session.layout if place is None else place,
+        digest,
+        requirement(session, env, trust, entries),
+        trust.keys,
+        name=name,
+        development_key_allowed=trust.development_key_allowed,
+        now=now,
+        identities=trust.identities,
+        trusted_root=trust.root,
+    )
+
+
+def trusted(session: Session, environment: Environment, name: str) -> Trust:
+    """Return whose signatures an environment trusts.
+
+    Raises:
+        KeyRefused: a key or the trusted root cannot be read, or nobody is trusted.
+    """
+    from lockgate.sign.evidence import Trust
+    from lockgate.sign.keyless.identity import Identity
+
+    identities = tuple(
+        Identity(one.subject, one.issuer, one.name) for one in environment.identities
+    )
+    root = _root(session, environment.trusted_root) if identities else None
+    return Trust(
+        keys=_keys(session, environment, name, alone=not identities),
+        development_key_allowed=environment.development_key,
+        identities=identities,
+        root=root,
+    )
+
+
+def _keys(
+    session: Session, environment: Environment, name: str, *, alone: bool
+) -> tuple[PublicKey, ...]:
+    from lockgate.sign import keys
+    from lockgate.sign.keyless.signer import KeylessSigner
+    from lockgate.tasks import signing
+
+    if environment.public_keys:
+        return keys.public_keys(environment.public_keys, root=session.root)
+    if environment.key or environment.development_key:
+        holder = signing.signer(session, environment)
+        if not isinstance(holder, KeylessSigner):
+            return (holder.public_key(),)
+    if alone:
+        raise KeyRefused(
+            f"{name} trusts no key",
+            hint=f"name `public_keys`, `identities` or a `key` of `{name}` in `lockgate.yaml`",
+        )
+    return ()
+
+
+def _root(session: Session, path: str) -> TrustedRoot:
+    from lockgate.sign.keyless.trusted_root import MAX_BYTES, TrustedRoot
+
+    try:
+        with (session.root / path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise KeyRefused(
+            f"trusted root {path} cannot be read: {error.strerror}",
+            hint="check `trusted_root` in `lockgate.yaml`",
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise KeyRefused(
+            f"trusted root {path} has more than {MAX_BYTES} bytes",
+            hint="check `trusted_root` in `lockgate.yaml`",
+        )
+    return TrustedRoot.parse(data, what=f"trusted root {path}")
+
+
+def requirement(session: Session, env: str, trust: Trust, entries: Sequence[str] = ()) -> AllOf:
+    """Return what must hold: the entries that are given, else the environment's, else the default.
+
+    Raises:
+        UsageError: an entry is not known; the message says which, and where it stands.
+    """
+    from lockgate.sign.requirement import default_requirement
+    from lockgate.sign.requirement_settings import from_settings
+
+    name, environment = session.settings.target(env)
+    threshold = from_environment(environment)
+    content, where = _wanted(session, env, entries)
+    if not content:
+        return default_requirement(name, threshold)
+    return from_settings(
+        content,
+        environment=name,
+        threshold=threshold,
+        keys=(*trust.keys, *trust.identities),
+        where=where,
+    )
+
+
+def _wanted(session: Session, env: str, entries: Sequence[str]) -> tuple[list[object], str]:
+    """Return entries as settings have them, and how to name them in an error; none for the default ones."""
+    name, environment = session.settings.target(env)
+    if not entries:
+        return list(environment.require), f"`lockgate.yaml`: environments.{name}.require"
+    others = session.settings.environments
+    if len(entries) == 1 and entries[0] in (DEFAULT, *others):
+        named = entries[0]
+        return ([], "") if named == DEFAULT else _wanted(session, named, ())
+    return [_entry(one) for one in entries], "--require"
+
+
+def _entry(text: str) -> object:
+    if not text.strip():
+        raise UsageError("`--require` names nothing", hint="write `--require sbom`")
+    from lockgate.base import strict_yaml
+
+    return strict_yaml.load(text.encode(), what=f"--require {text!r}")
+
+
+def described(session: Session, env: str, entries: Sequence[str] = ()) -> list[str]:
+    """Say what is required of an image, and by whose signature; nothing of the image is read.
+
+    Raises:
+        KeyRefused: the environment trusts nobody.
+        UsageError: a requirement is not known.
+    """
+    import json
+
+    name, environment = session.settings.target(env)
+    trust = trusted(session, environment, name)
+    requirement(session, env, trust, entries)
+    content, _ = _wanted(session, env, entries)
+    people = [f"{one.name} {one.short}" for one in trust.keys]
+    people += [f"{one.name} {one.subject}" for one in trust.identities]
+    wanted = content or ["signature", "sbom", "vuln", "provenance", "summary"]
+    days = environment.database_max_age_days
+    return [
+        f"signed by one of: {', '.join(people)}",
+        *(f"required: {one if isinstance(one, str) else json.dumps(one)}" for one in wanted),
+        f"the gate of {name} takes advisories of the last {days} days",
+    ]

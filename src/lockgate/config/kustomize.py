@@ -32,8 +32,10 @@ _LONGEST = 400
 class Renderer(Protocol):
     """Whatever makes objects of a kustomization."""
 
-    version: str
-    """Name and version; they are a part of what an artifact is made from."""
+    @property
+    def version(self) -> str:
+        """Name and version; they are a part of what an artifact is made from."""
+        ...
 
     def build(self, folder: Path) -> bytes:
         """Return the objects of a kustomization as YAML documents.

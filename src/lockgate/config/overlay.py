@@ -41,6 +41,8 @@ class Overlay(NamedTuple):
     folder: Path
     files: tuple[Path, ...]
     """Every file that it and its bases name, their kustomizations among them, sorted."""
+    objects: tuple[Path, ...]
+    """Those of them that hold objects."""
 
 
 def look(folder: Path) -> Overlay:
@@ -48,9 +50,10 @@ def look(folder: Path) -> Overlay:
 
     Raises:
         UsageError: there is no kustomization, or several in one folder; it names what is not there, or what is
-            elsewhere; a file of it cannot be read in one way only.
+            elsewhere.
     """
     files: set[Path] = set()
+    objects: set[Path] = set()
     seen: set[Path] = set()
     ahead = [folder]
     while ahead:
@@ -71,10 +74,19 @@ def look(folder: Path) -> Overlay:
             if found.is_dir():
                 ahead.append(found)
             else:
-                files.add(found)
-                _check(found)
+                objects.add(found)
         files |= {_local(here, entry, place) for entry in _named(content)}
-    return Overlay(folder, tuple(sorted(files)))
+    return Overlay(folder, tuple(sorted(files | objects)), tuple(sorted(objects)))
+
+
+def check(overlay: Overlay) -> None:
+    """Read every file of objects as strictly as what is made of it will be read.
+
+    Raises:
+        UsageError: a file can be read in more than one way, or not at all.
+    """
+    for place in overlay.objects:
+        documents.read(_bytes(place), where=str(place))
 
 
 def kustomization(folder: Path) -> Path:
@@ -123,11 +135,6 @@ def _bytes(place: Path) -> bytes:
         raise UsageError(
             f"{place} cannot be read: {error.strerror}", hint="check owner and mode"
         ) from None
-
-
-def _check(place: Path) -> None:
-    """Read a file of objects as strictly as what comes from it will be read."""
-    documents.read(_bytes(place), where=str(place))
 
 
 def _entries(content: Mapping[str, Any], fields: tuple[str, ...]) -> Iterator[str]:

@@ -66,7 +66,7 @@ def _resolved(text: str, known: Mapping[str, PinnedRef]) -> PinnedRef | None:
 
 
 def _unpinned(loose: Mapping[str, str], known: Mapping[str, PinnedRef]) -> UsageError:
-    text, label = next(iter(loose.items()))
+    text = min(loose)
     every = ", ".join(f"{image} of {owner}" for image, owner in sorted(loose.items()))
     name = text.partition(":")[0].partition("@")[0]
     hint = f"write `{name}@sha256:…`; `crane digest {text}` says which"
@@ -75,5 +75,4 @@ def _unpinned(loose: Mapping[str, str], known: Mapping[str, PinnedRef]) -> Usage
     elif close := nearest(name, list(known)):
         hint = f"{close} Else {hint}"
     several = f"{len(loose)} images have" if len(loose) > 1 else "an image has"
-    del label
     return UsageError(f"{several} no digest: {every}", hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lockgate.config.images import images
@@ -11,6 +10,8 @@ from lockgate.config.rule import Broken, rule
 from lockgate.config.workloads import at, listed, mapping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lockgate.config.workloads import Container, Manifests, Pod
 
 _DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
@@ -78,8 +79,9 @@ def liveness_alone(found: Manifests) -> Iterator[Broken]:
     for pod, container in _containers(found):
         path = at(container.body, "livenessProbe", "httpGet", "path")
         ready = {at(container.body, "readinessProbe", "httpGet", "path")}
-        if container.image.partition("@")[0] in found.components:
-            ready.add(found.components[container.image.partition("@")[0]][1])
+        component = found.component(container.image)
+        if component is not None:
+            ready.add(component[1])
         if path is not None and path in ready:
             where = f"{container.where}.livenessProbe.httpGet.path"
             yield Broken(pod.owner, where, f"`{path}` is what readiness asks")

@@ -6,13 +6,14 @@ It follows the Pod Security Standards of Kubernetes 1.35, levels baseline and re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lockgate.config.rule import Broken, rule
 from lockgate.config.workloads import at, listed, mapping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from lockgate.config.workloads import Manifests, Pod
 
 _VOLUMES = frozenset(

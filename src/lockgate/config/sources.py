@@ -85,6 +85,20 @@ def collect(paths: Iterable[str], *, stdin: bytes, open_sealed: Opener) -> Locat
     return Located(resource.unique(found), tuple(skipped), tuple(files))
 
 
+def opened(data: bytes, where: str, open_sealed: Opener) -> tuple[tuple[str, Resource], ...]:
+    """Return the objects that kustomize wrote, those that SOPS has encrypted opened one by one.
+
+    Raises:
+        UsageError, ToolError: as `collect`.
+    """
+    found: list[tuple[str, Resource]] = []
+    pieces = data.split(b"\n---\n") if b"sops" in data else [data]
+    for piece in pieces:
+        # Each piece as it was written: the seal is over the values in their order.
+        found += _objects(piece + b"\n", where, open_sealed)
+    return resource.unique(found)
+
+
 def _files(text: str) -> Iterator[tuple[Path | None, bool]]:
     """Yield files, each with whether it was named itself; None stands for standard input."""
     if text == STDIN:

@@ -170,11 +170,21 @@ class Manifests:
         """Every pod that they describe."""
         return tuple(_pods(self.resources))
 
-    def kind(self, group: str, kind: str) -> Iterator[Resource]:
-        """Yield the objects of a group and kind."""
+    def component(self, image: str) -> tuple[int, str] | None:
+        """Return port and readiness path of the component that an image is, pinned or not; None when it is none."""
+        name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return self.components.get(name)
+
+    @functools.cached_property
+    def _kinds(self) -> Mapping[tuple[str, str], list[Resource]]:
+        found: dict[tuple[str, str], list[Resource]] = {}
         for one in self.resources:
-            if (one.id.group, one.id.kind) == (group, kind):
-                yield one
+            found.setdefault((one.id.group, one.id.kind), []).append(one)
+        return found
+
+    def kind(self, group: str, kind: str) -> Sequence[Resource]:
+        """Return the objects of a group and kind."""
+        return self._kinds.get((group, kind), ())
 
     def find(self, group: str, kind: str, namespace: str, name: object) -> Resource | None:
         """Return one object by its id, or None."""

@@ -96,9 +96,11 @@ def _package(package: Package, platforms: Iterable[str]) -> Component:
         name=package.name,
         version=package.version,
         # Wheels of two platforms share a package URL; only the digest tells them apart.
-        bom_ref=f"{package.purl}#{package.sha256[:16]}",
+        bom_ref=f"{package.purl}#{package.sha256[:16]}" if package.sha256 else package.purl,
         purl=PackageURL.from_string(package.purl),
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)]
+        if package.sha256
+        else [],
         licenses=_licences(package),
         properties=_platforms(platforms),
     )

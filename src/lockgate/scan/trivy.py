@@ -22,7 +22,7 @@ from lockgate.oci.manifest import Index, index_bytes
 from lockgate.scan.model import Scanner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lockgate.base.settings import Scan
     from lockgate.oci.layout import Layout
@@ -122,7 +122,7 @@ class Trivy:
             (folder / _VIEW).mkdir()
             shutil.copyfile(lock, folder / _VIEW / "requirements.txt")
             with self._run_in(
-                folder, ["fs", *_common(settings, ["vuln"]), _VIEW], database, settings
+                folder, ["fs", *_common(settings, ["vuln"]), _VIEW], settings, database
             ) as one:
                 seen = parse(one.report())
         missing = wanted - {_normal(package) for _, package in seen.packages}
@@ -133,6 +133,37 @@ class Trivy:
             )
         return merge(seen.findings)
 
+    def misconfigurations(self, files: Mapping[str, bytes], settings: Scan) -> tuple[Finding, ...]:
+        """Look at Kubernetes manifests with the rules that are built into Trivy; return what breaks one.
+
+        Args:
+            files: the manifests by a plain name, one object each; a finding's `package` is that name. Values of
+                Secrets are not needed, and best left out.
+            settings: the time limit.
+
+        Raises:
+            ToolError: it could not be done, or a file was not looked at.
+        """
+        from lockgate.scan.scan import merge
+        from lockgate.scan.trivy_report import parse
+
+        if not files:
+            return ()
+        with tempfile.TemporaryDirectory(prefix="lockgate-manifests-") as name:
+            folder = Path(name)
+            (folder / _VIEW).mkdir()
+            for file, data in files.items():
+                (folder / _VIEW / file).write_bytes(data)
+            with self._run_in(folder, _config_arguments(settings), settings) as one:
+                seen = parse(one.report())
+        missed = sorted(set(files) - set(seen.checked))
+        if missed:
+            raise ReportUnreadable(
+                f"trivy did not look at {len(missed)} of {len(files)} manifests: {', '.join(missed[:5])}",
+                hint="run it again; `inv doctor` shows which trivy is used",
+            )
+        return merge(seen.findings)
+
     @contextlib.contextmanager
     def _started(
         self, layout: Layout, manifest: Descriptor, database: DatabaseDir, settings: Scan
@@ -140,15 +171,20 @@ class Trivy:
         with tempfile.TemporaryDirectory(prefix="lockgate-scan-") as name:
             folder = Path(name)
             _view(folder / _VIEW, layout, manifest)
-            with self._run_in(folder, arguments(settings), database, settings) as running:
+            with self._run_in(folder, arguments(settings), settings, database) as running:
                 yield running
 
     @contextlib.contextmanager
     def _run_in(
-        self, folder: Path, argv: Sequence[str], database: DatabaseDir, settings: Scan
+        self,
+        folder: Path,
+        argv: Sequence[str],
+        settings: Scan,
+        database: DatabaseDir | None = None,
     ) -> Iterator[_Running]:
         (folder / "cache").mkdir()
-        (folder / "cache" / "db").symlink_to((database.path / "db").resolve())
+        if database is not None:
+            (folder / "cache" / "db").symlink_to((database.path / "db").resolve())
         whole = self._inside.wrap([os.fspath(self._located.path), *argv])
         running = _Running(whole, folder, settings.timeout)
         try:
@@ -230,6 +266,17 @@ def _common(settings: Scan, scanners: Sequence[str]) -> list[str]:
     argv += ["--offline-scan", "--skip-db-update", "--skip-java-db-update", "--skip-check-update"]
     argv += ["--skip-vex-repo-update", "--skip-version-check", "--disable-telemetry"]
     return [*argv, "--no-progress", "--timeout", f"{settings.timeout}s"]
+
+
+def _config_arguments(settings: Scan) -> list[str]:
+    """Return Trivy's arguments for a folder of manifests.
+
+    Rules that are not broken are reported too: without them a file that was passed over would look like a good one.
+    """
+    argv = ["config", "--format", "json", "--output", _REPORT, "--cache-dir", "cache"]
+    argv += ["--misconfig-scanners", "kubernetes", "--include-non-failures", "--exit-code", "0"]
+    argv += ["--skip-check-update", "--skip-version-check", "--disable-telemetry"]
+    return [*argv, "--timeout", f"{settings.timeout}s", _VIEW]
 
 
 def _requirements(text: str) -> set[str]:

@@ -133,6 +133,8 @@ class Parsed(NamedTuple):
     """Kind (`deb`, `pypi`, or the scanner's own word) and normalised name of every package seen, sorted."""
     findings: tuple[Finding, ...]
     """In the report's order, without platforms."""
+    checked: tuple[str, ...] = ()
+    """Files that a rule about misconfigurations looked at, whatever it found, in the report's order."""
 
 
 def parse(data: bytes) -> Parsed:
@@ -165,6 +167,7 @@ def parse(data: bytes) -> Parsed:
         system=f"{system.family} {system.name}".strip() if system.family else "",
         packages=tuple(sorted(seen)),
         findings=tuple(one for result in results for one in _findings(result, report.artifact)),
+        checked=tuple(one.target for one in results if one.misconfigurations),
     )
 
 

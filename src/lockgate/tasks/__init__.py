@@ -16,6 +16,8 @@ from invoke.collection import Collection
 from lockgate.tasks import (
     build,
     check,
+    cluster,
+    config,
     deploy,
     doctor,
     flow,
@@ -35,10 +37,9 @@ if TYPE_CHECKING:
 def namespace() -> Collection:
     """Return every task of the flow, to be a repository's `ns` or a part of it."""
     top = Collection()
-    for module in (build, scan, sign, verify, deploy, registry, tools):
+    for module in (check, build, scan, sign, verify, config, deploy, registry, tools, cluster):
         top.add_collection(module.collection())
     for single in (
-        check.check,
         push.push,
         push.pull,
         push.copy,

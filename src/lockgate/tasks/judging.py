@@ -41,7 +41,7 @@ def judge(session: Session, report: Report, component: str, env: str, now: int) 
         ToolError: the database is too old, or the report is empty.
     """
     name, environment = session.settings.target(env)
-    data = _waivers(session)
+    data = waivers_file(session)
     depends = {
         "REPORT": Digest.of(encode(report)),
         "WAIVERS": Digest.of(data),
@@ -67,7 +67,12 @@ def judge(session: Session, report: Report, component: str, env: str, now: int) 
     return made
 
 
-def _waivers(session: Session) -> bytes:
+def waivers_file(session: Session) -> bytes:
+    """Return the bytes of the waivers file; an absent one of the default name permits nothing.
+
+    Raises:
+        UsageError: it cannot be read, or the settings name one that is not there.
+    """
     path = session.root / session.settings.waivers
     try:
         return path.read_bytes()

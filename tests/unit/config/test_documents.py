@@ -81,7 +81,7 @@ def test_a_number_that_is_text_to_some_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["2026-11-20", "2026-1-2", "2026-11-20T10:00:00Z"])
 def test_a_time_is_to_be_quoted(text: str) -> None:
-    """kustomize writes a date with a time behind it, kubectl keeps it as it is."""
+    """Kustomize writes a date with a time behind it, kubectl keeps it as it is."""
     assert "is a time to some readers" in refused(f"v: {text}\n").message
 
 

@@ -90,14 +90,22 @@ class Engine:
     def container(self, image: str, **more: Any) -> DockerContainer:
         """Return a container of testcontainers on this engine; it is started by `with`.
 
-        Its ports are published on every address of the machine unless it is told otherwise:
-        `.with_bind_ports(5000, ("127.0.0.1", None))`.
+        Ports that it publishes by testcontainers' words are open to other machines; see `published`.
         """
         _settle()
         from testcontainers.core.container import DockerContainer
 
         kept = {"environment": self.environment, "timeout": 120}
         return DockerContainer(image, docker_client_kw=kept, **more)
+
+    @contextlib.contextmanager
+    def published(self, image: str, port: int, **more: Any) -> Iterator[int]:
+        """Run a container with one of its ports on a free port of loopback; give that."""
+        container = self.container(image, **more)
+        # testcontainers has no word for an address without a port.
+        container.ports[f"{port}/tcp"] = cast("int", ("127.0.0.1", None))
+        with container:
+            yield int(container.get_exposed_port(port))
 
     def sweep(self) -> None:
         """Remove what these tests left: containers, networks and volumes by their label, and images."""

@@ -9,12 +9,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.integration import registries
+
+from lockgate.oci.layout import Layout
+from tests import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from tests.engine import Engine
+    from tests.integration.registries import Running
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,7 +149,7 @@ def copy_project(into: Path) -> Repository:
     """Copy what the flow needs of this repository and commit it."""
     skip = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
     into.mkdir(parents=True)
-    for name in ("app", "stacks", "advisories", "policies"):
+    for name in ("app", "stacks", "advisories", "policies", "images", "tools"):
         shutil.copytree(ROOT / name, into / name, ignore=skip)
     for name in ("lockgate.yaml", "tasks.py", ".gitignore"):
         shutil.copy(ROOT / name, into / name)
@@ -165,6 +173,48 @@ def make_repository(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return copy_project(tmp_path_factory.mktemp(name) / "repository")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def registry_images(engine: Engine, make_repository: Callable[[str], Repository]) -> dict[str, str]:
+    """The images of other people's registries, built here and loaded; their references by kind of registry."""
+    made, found = make_repository("registries"), {}
+    for kind, component in (("distribution", "registry"), ("docker-registry", "docker-registry")):
+        made.inv("build", "-c", component)
+        subject = made.record("image", component)["subject"]
+        reference = f"lockgate-test/{component}:{subject[-12:]}"
+        engine.load(Layout(made.store), subject, reference)
+        found[kind] = reference
+    return found
+
+
+class Serve(Protocol):
+    """Runs an empty registry of a kind."""
+
+    def __call__(self, kind: str, home: Path) -> AbstractContextManager[Running]:
+        """Return it, not started yet."""
+
+
+@pytest.fixture(scope="session")
+def real_registry(request: pytest.FixtureRequest) -> Serve:
+    """Runs other people's registries in containers, and Lockgate's own by its command.
+
+    On a machine without an engine those in containers are processes; where one is required that is a failure.
+    """
+
+    def run(kind: str, home: Path) -> AbstractContextManager[Running]:
+        if kind == "lockgate":
+            return registries.command(home)
+        if kind == "crane":
+            return registries.serve(kind, home)
+        try:
+            images = request.getfixturevalue("registry_images")
+        except pytest.skip.Exception as error:
+            machine.say(f"run {kind} as a process and not in a container: {error.msg}")
+            return registries.serve(kind, home)
+        return registries.contained(kind, request.getfixturevalue("engine"), images[kind])
+
+    return run
 
 
 @pytest.fixture

@@ -1,20 +1,22 @@
-"""Real registries on loopback: crane's, Debian's docker-registry, distribution, and Lockgate's own.
+"""Real registries on loopback: distribution, Debian's docker-registry, crane's, and Lockgate's own.
 
-What is not on the machine is fetched once into the user's cache: programs in Go from their modules, Debian's
-from its package. `LOCKGATE_TEST_COSIGN`, `LOCKGATE_TEST_CRANE` and `LOCKGATE_TEST_DISTRIBUTION` name programs
-that are there already. What can neither be found nor fetched fails the test that needs it, and says so.
+`serve` runs one as a process, with a password or certificates where a test wants them. `contained` runs one in a
+container, of an image that Lockgate built. Programs in Go are those of `tools/`, Debian's comes from its package;
+what can neither be found nor made fails the test that needs it, and says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import os
-import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -22,21 +24,22 @@ import pytest
 from lockgate.oci.layout import Layout
 from lockgate.oci.server import Server
 from lockgate.tasks.session import user_cache
+from tests import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-COSIGN = ("LOCKGATE_TEST_COSIGN", "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3")
-CRANE = ("LOCKGATE_TEST_CRANE", "github.com/google/go-containerregistry/cmd/crane@v0.22.1")
-DISTRIBUTION = (
-    "LOCKGATE_TEST_DISTRIBUTION",
-    "github.com/distribution/distribution/v3/cmd/registry@v3.1.2",
-)
+    from tests.engine import Engine
 
-KINDS = ("crane", "docker-registry", "distribution", "lockgate")
+ROOT = Path(__file__).parents[2]
 
-_BUILD_SECONDS = 900
+COSIGN, CRANE, DISTRIBUTION = "cosign", "crane", "registry"
+"""What `tools/` calls the programs."""
+
+REAL = ("distribution", "docker-registry", "lockgate")
+"""Those that people run."""
+
+KINDS = ("crane", *REAL)
 
 
 class Running(NamedTuple):
@@ -45,7 +48,7 @@ class Running(NamedTuple):
     kind: str
     port: int
     pid: int
-    """0 for the one that runs in this process."""
+    """0 for one that runs in this process or in a container."""
 
     @property
     def host(self) -> str:
@@ -53,50 +56,17 @@ class Running(NamedTuple):
         return f"registry.localhost:{self.port}"
 
 
-def go_program(variable: str, module: str) -> str:
-    """Return a program from a Go module; built on first use."""
-    named = os.environ.get(variable)
-    if named:
-        return named
-    name = module.rpartition("@")[0].rpartition("/")[2]
-    folder = user_cache() / "test-tools" / module.replace("/", "_")
-    if not (folder / name).exists():
-        go = shutil.which("go")
-        if go is None:
-            pytest.fail(
-                f"{name} is not here, and without Go it cannot be built: name it in {variable}"
-            )
-        done = subprocess.run(
-            [go, "install", "-trimpath", "-ldflags=-s -w", module],
-            env={**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"},
-            capture_output=True,
-            text=True,
-            timeout=_BUILD_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            pytest.fail(f"{module} could not be built: {done.stderr[-500:]}")
-    return str(folder / name)
+@functools.cache
+def go_program(name: str) -> str:
+    """Return a program of `tools/`: on PATH at an accepted version, or compiled once into the user's cache."""
+    from lockgate.build import gotools
+
+    return str(gotools.binary(name, root=ROOT, cache=user_cache()))
 
 
 def debian_program(package: str) -> str:
-    """Return a program of a Debian package; the package is unpacked into the cache, and not installed."""
-    found = shutil.which(package)
-    if found is not None:
-        return found
-    folder = user_cache() / "test-tools" / package
-    program = folder / "usr" / "bin" / package
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            ["apt-get", "download", package], cwd=folder, capture_output=True, text=True, timeout=120,
-            check=False,
-        )  # fmt: skip
-        files = sorted(folder.glob(f"{package}_*.deb"))
-        if done.returncode or not files:
-            pytest.fail(f"`apt-get install {package}`: it is needed here. {done.stderr[-300:]}")
-        subprocess.run(["dpkg-deb", "-x", files[-1], folder], timeout=60, check=True)
-    return str(program)
+    """Return a program of a Debian package, which is installed when it is not here and this is root."""
+    return machine.program(package)
 
 
 def free_port() -> int:
@@ -124,12 +94,12 @@ def serve(
         return
     port = free_port()
     if kind == "crane":
-        argv = [go_program(*CRANE), "registry", "serve", "--address", f"127.0.0.1:{port}"]
+        argv = [go_program(CRANE), "registry", "serve", "--address", f"127.0.0.1:{port}"]
     else:
         config = home / "config.yml"
         config.write_text(_config(home, port, users, tls))
         program = (
-            go_program(*DISTRIBUTION)
+            go_program(DISTRIBUTION)
             if kind == "distribution"
             else debian_program("docker-registry")
         )
@@ -150,6 +120,36 @@ def serve(
         server_process.wait(30)
 
 
+@contextlib.contextmanager
+def contained(kind: str, engine: Engine, image: str) -> Iterator[Running]:
+    """Run an empty registry in a container."""
+    with engine.published(image, 5000) as port:
+        wait_until_it_answers(port, lambda: False)
+        yield Running(kind, port, 0)
+
+
+@contextlib.contextmanager
+def command(home: Path, *flags: str) -> Iterator[Running]:
+    """Run `inv registry.serve` over an empty store, as a process."""
+    Layout.create(home / "store")
+    (home / "tasks.py").write_text("from lockgate.tasks import namespace\n\nns = namespace()\n")
+    with (home / "log").open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lockgate.tasks.program", "registry.serve", "--port", "0",
+             "--store", str(home / "store"), *flags],
+            cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
+        )  # fmt: skip
+    assert child.stdout is not None
+    try:
+        address = child.stdout.readline().strip()
+        assert address, (home / "log").read_text()
+        yield Running("lockgate", int(address.rpartition(":")[2]), child.pid)
+    finally:
+        child.terminate()
+        child.wait(30)
+        child.stdout.close()
+
+
 def _config(home: Path, port: int, users: Path | None, tls: tuple[Path, Path] | None) -> str:
     lines = [
         "version: 0.1",
@@ -167,10 +167,16 @@ def _config(home: Path, port: int, users: Path | None, tls: tuple[Path, Path] | 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path, *, secure: bool) -> None:
     """Return once the registry answers."""
+    if not wait_until_it_answers(port, lambda: server.poll() is not None, secure=secure):
+        pytest.fail(f"{server.args!r} did not start: {log.read_text()[-2000:]}")
+
+
+def wait_until_it_answers(port: int, ended: Callable[[], bool], *, secure: bool = False) -> bool:
+    """Wait until a registry answers at a port of loopback; False when it ended, or did not within 30 s."""
     until = time.monotonic() + 30
     # Whether its certificate is trusted is not asked here.
     anybody = ssl._create_unverified_context()  # noqa: S323
-    while time.monotonic() < until and server.poll() is None:
+    while time.monotonic() < until and not ended():
         connection = (
             http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=anybody)
             if secure
@@ -179,14 +185,13 @@ def _wait(server: subprocess.Popen[bytes], port: int, log: Path, *, secure: bool
         try:
             connection.request("GET", "/v2/")
             connection.getresponse().read()
-        except OSError:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.05)
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.02)
         else:
-            return
+            return True
         finally:
             connection.close()
-    pytest.fail(f"{server.args!r} did not start: {log.read_text()[-2000:]}")
+    return False
 
 
 def run(*argv: str, home: Path, code: int = 0) -> str:

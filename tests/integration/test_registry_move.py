@@ -22,14 +22,13 @@ from tests.integration.registries import (
     debian_program,
     go_program,
     run,
-    serve,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.integration.conftest import Repository
+    from tests.integration.conftest import Repository, Serve
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +43,10 @@ def signed(make_repository: Callable[[str], Repository]) -> Repository:
 
 @pytest.fixture(scope="module", params=KINDS)
 def registry(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, real_registry: Serve, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """An empty registry of each kind."""
-    with serve(request.param, tmp_path_factory.mktemp("registry")) as running:
+    with real_registry(request.param, tmp_path_factory.mktemp("registry")) as running:
         yield running
 
 
@@ -116,7 +115,7 @@ def test_cosign_verifies_it(
     key = str(signed.path / ".lockgate" / "keys" / "cosign.pub")
     image = f"localhost:{registry.port}/team/app@{signed.subject}"
 
-    found = run(go_program(*COSIGN), "verify", "--key", key, *flags, image, home=tmp_path)
+    found = run(go_program(COSIGN), "verify", "--key", key, *flags, image, home=tmp_path)
 
     assert signed.subject in found
     assert pushed
@@ -124,7 +123,7 @@ def test_cosign_verifies_it(
 
 def test_crane_and_skopeo_read_it(pushed: str, signed: Repository, tmp_path: Path) -> None:
     """Other tools see the same digest and every platform."""
-    crane, pushed = go_program(*CRANE), dialled(pushed)
+    crane, pushed = go_program(CRANE), dialled(pushed)
     assert run(crane, "digest", pushed, home=tmp_path).strip() == signed.subject
     index = json.loads(run(crane, "manifest", pushed, home=tmp_path))
     assert len(index["manifests"]) == 2
@@ -154,7 +153,7 @@ def test_a_plan_changes_nothing(registry: Running, signed: Repository, tmp_path:
     assert "nothing was changed" in done.stderr
     assert re.search(rf"{signed.subject} +[0-9.]+ k?B  manifest\n", done.stderr)
     name = dialled(f"{registry.host}/planned/app@{signed.subject}")
-    run(go_program(*CRANE), "digest", name, home=tmp_path, code=1)
+    run(go_program(CRANE), "digest", name, home=tmp_path, code=1)
 
 
 def test_copied_within_the_registry(
@@ -186,7 +185,7 @@ def test_through_a_file(pushed: str, signed: Repository, other: Repository, tmp_
 def test_killed_at_any_moment(registry: Running, signed: Repository, tmp_path: Path) -> None:
     """However often a push is killed: what is visible is whole, and the last run ends in the same digest."""
     name = dialled(f"{registry.host}/killed/app")
-    crane = go_program(*CRANE)
+    crane = go_program(CRANE)
     argv = [sys.executable, "-m", "invoke", "push", "-c", "app", "--to", f"{registry.host}/killed"]
     for moment in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
         child = subprocess.Popen(
@@ -214,7 +213,7 @@ def test_killed_at_any_moment(registry: Running, signed: Repository, tmp_path: P
     key = str(signed.path / ".lockgate" / "keys" / "cosign.pub")
     image = f"localhost:{registry.port}/killed/app@{signed.subject}"
     flags = ("--key", key, "--insecure-ignore-tlog=true")
-    run(go_program(*COSIGN), "verify", *flags, image, home=tmp_path)
+    run(go_program(COSIGN), "verify", *flags, image, home=tmp_path)
 
 
 def test_two_pushers_at_once(registry: Running, signed: Repository, other: Repository) -> None:
@@ -255,7 +254,7 @@ def test_a_hole_at_the_registry(
     """
     name = f"{registry.host}/holes/app"
     signed.inv("copy", "app", f"{name}:1")
-    crane = go_program(*CRANE)
+    crane = go_program(CRANE)
     index = json.loads(run(crane, "manifest", dialled(f"{name}:1"), home=tmp_path))
     victim = index["manifests"][1]["digest"]
     kept = registry.kind == "lockgate"

@@ -7,13 +7,12 @@ import gzip
 import io
 import json
 import os
-import shutil
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.registries import COSIGN, CRANE, go_program
+from tests.integration.registries import COSIGN, CRANE, debian_program, go_program
 
 from lockgate.oci.digest import Digest
 from lockgate.oci.layout import Layout
@@ -32,6 +31,7 @@ from lockgate.oci.manifest import (
 from lockgate.oci.server import LOOPBACK_NAMES, Server
 from lockgate.oci.server_routes import Rules
 from lockgate.oci.server_users import Users
+from tests import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,18 +70,15 @@ class Home:
 
     def crane(self, *arguments: str, code: int = 0) -> str:
         """Run crane."""
-        return self.run(go_program(*CRANE), *arguments, code=code).strip()
+        return self.run(go_program(CRANE), *arguments, code=code).strip()
 
     def cosign(self, *arguments: str, code: int = 0) -> str:
         """Run cosign."""
-        return self.run(go_program(*COSIGN), *arguments, code=code)
+        return self.run(go_program(COSIGN), *arguments, code=code)
 
     def skopeo(self, *arguments: str) -> str:
-        """Run skopeo; without it the test says so loudly."""
-        program = shutil.which("skopeo")
-        if program is None:
-            pytest.skip("skopeo is not installed: no client of containers/image is tried here")
-        return self.run(program, *arguments)
+        """Run skopeo."""
+        return self.run(debian_program("skopeo"), *arguments)
 
 
 def archive(data: bytes) -> bytes:
@@ -199,9 +196,7 @@ def test_without_the_password_they_are_refused(home: Home) -> None:
 
 def test_a_hash_of_openssl_is_taken() -> None:
     """The command that the hint names makes what the file needs, whatever the password."""
-    program = shutil.which("openssl")
-    if program is None:
-        pytest.skip("openssl is not installed: our hashes are compared with nobody else's here")
+    program = machine.program("openssl")
     for password in ("a", "s3cret", "pä:ss wörd", "x" * 127):
         done = subprocess.run(
             [program, "passwd", "-6", "-stdin"],

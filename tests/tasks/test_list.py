@@ -107,6 +107,7 @@ def test_a_shared_flag_is_the_same_everywhere(flag: str) -> None:
 
 OWN_HELP = {
     ("check", "why"): "say why each gate exists",
+    ("check.manifests", "why"): "say why each rule exists",
     ("doctor", "json"): "print the list as JSON, on stdout",
 }
 """Where the shared words would not be true."""

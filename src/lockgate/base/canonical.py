@@ -77,7 +77,15 @@ def decode(data: bytes, kind: type[T], *, what: str = "record") -> T:
     Raises:
         UsageError: the bytes are not such a value; the message names the field.
     """
-    found = loads(data, what=what)
+    return convert(loads(data, what=what), kind, what=what)
+
+
+def convert(found: Any, kind: type[T], *, what: str = "record") -> T:
+    """Return what `loads` returned as `kind`, as `decode`.
+
+    Raises:
+        UsageError: it is not such a value; the message names the field.
+    """
     try:
         return msgspec.convert(found, kind, str_keys=True)
     except RecursionError:
@@ -110,11 +118,10 @@ def loads(data: bytes, *, what: str = "JSON") -> Any:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} stands twice in one object")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {max(keys, key=keys.count)!r} stands twice in one object")
     return found
 
 

@@ -91,6 +91,22 @@ class TrustedIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadyRule:
+    """When objects of a kind that only this repository knows are ready."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    kind: str
+    """`Rollout`."""
+    group: str = ""
+    """API group, `argoproj.io`; empty for the core."""
+    condition: str = "Ready"
+    """Type of the condition in its status that must be `True`."""
+    failure: str = ""
+    """Type of the condition that says, when `True`, that it will never be ready. Empty: there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """What one environment tolerates. It changes verdicts and targets, never what is built."""
 
@@ -116,8 +132,21 @@ class Environment:
     """Accept a scan that could not be cut off from the network by the kernel."""
     waiver_max_days: int = 30
     """Longest time, in days from the day it is read, that a waiver may run."""
-    target: Literal["local"] = "local"
-    """Where `inv deploy` brings the image."""
+    target: Literal["local", "cluster"] = "local"
+    """Where `inv deploy` brings it: the images to this machine, or the artifact of manifests to a cluster."""
+    context: str = ""
+    """Context in the kubeconfig of the `cluster` target. Empty: the cluster of `inv cluster.up` when there is one,
+    else the only one that the kubeconfig has."""
+    kubeconfig: str = ""
+    """Path of the kubeconfig of the `cluster` target. Empty: `KUBECONFIG`, else `~/.kube/config`, else the account
+    of the pod."""
+    namespace: str = "default"
+    """Namespace of the `cluster` target's inventory, the record of what was applied."""
+    prune_limit: int = 20
+    """Most objects that one deployment may delete because the artifact no longer has them, with all that goes with
+    them."""
+    readiness: tuple[ReadyRule, ...] = ()
+    """When objects of further kinds are ready."""
     port: int | None = None
     """Port on loopback where the `local` target answers; 0 picks a free one. Absent: the component's own."""
     key: str = ""

@@ -1,21 +1,24 @@
 """The build stage: Source, Stack and locked dependencies in, an image index by digest out.
 
-Three layers a platform: base (the stack), dependencies, app. Each is cached by what it is made of, so an
-app-only change writes one small layer. Nothing is executed, so every platform is built anywhere.
+Layers of a platform: base (the stack), then dependencies or one a Go program, then the component's files. Each is
+cached by what it is made of, so an app-only change writes one small layer. Nothing of an image is executed, so every
+platform is built anywhere.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lockgate.base.canonical import Record, encode
 from lockgate.base.errors import UsageError
 from lockgate.build import config
 from lockgate.build.layer import Entry, Layer, write_layer
-from lockgate.build.model import Image, Package, PlatformImage
+from lockgate.build.merge import merged_path
+from lockgate.build.model import GoSources, Image, Package, PlatformImage
 from lockgate.build.naming import name_image
 from lockgate.build.plan import Plan, builder_id, layer_format
 from lockgate.build.tree import ContentHash, SourceFile
@@ -47,6 +50,19 @@ class Ingredients(NamedTuple):
     """Asked once the entries were read: what is in a package may be known only then."""
 
 
+class Sources(Protocol):
+    """Gives what layers are made of; each is asked only when that layer is not cached."""
+
+    def base(self, platform: str) -> Ingredients:
+        """Return the files of the stack for a platform."""
+
+    def dependencies(self, platform: str) -> Ingredients:
+        """Return the files of the locked wheels for a platform."""
+
+    def program(self, platform: str, sources: GoSources, name: str) -> Ingredients:
+        """Return one program of a Go module, compiled for a platform."""
+
+
 class _LayerRecord(Record, frozen=True):
     digest: str
     size: int
@@ -54,14 +70,7 @@ class _LayerRecord(Record, frozen=True):
     packages: tuple[Package, ...]
 
 
-def build(
-    plan: Plan,
-    *,
-    layout: Layout,
-    cache: StageCache,
-    base: Callable[[str], Ingredients],
-    dependencies: Callable[[str], Ingredients],
-) -> Image:
+def build(plan: Plan, *, layout: Layout, cache: StageCache, sources: Sources) -> Image:
     """Build the image index of a component and name it in the layout.
 
     Args:
@@ -69,41 +78,31 @@ def build(
         layout: where blobs go; the index is tagged with the component's name, each platform's manifest
             with `name-os-arch`, for tools that read only one.
         cache: finished layers.
-        base: gives the files of the stack for a platform; called only when that layer is not cached.
-        dependencies: the same for the locked wheels.
+        sources: gives what layers are made of.
 
     Raises:
-        UsageError, MirrorError, PackageGone, DigestMismatch: from the ingredients.
+        UsageError, MirrorError, PackageGone, DigestMismatch, ToolError: from the ingredients.
         StorageError: the disk is full.
     """
-    app = _layer(
-        layout,
-        cache,
-        f"app-{plan.component}",
-        {"SOURCE": plan.source.content, "BUILDER": layer_format()},
-        lambda: Ingredients(_app_entries(plan), tuple),
-    )
+    app = _app(plan, layout, cache)
 
     def one(platform: str) -> tuple[PlatformImage, Descriptor, Descriptor]:
-        arch = platform.replace("/", "-")
         below = {"STACK": plan.stack_lock, "PLATFORM": platform, "BUILDER": layer_format()}
-        first = _layer(layout, cache, f"base-{plan.stack}-{arch}", below, lambda: base(platform))
-        needs = {"DEPS": plan.requirements, "PYTHON": plan.python, "STACK": plan.stack_lock}
-        needs |= {"PLATFORM": platform, "BUILDER": layer_format()}
-        second = _layer(
-            layout, cache, f"deps-{plan.component}-{arch}", needs, lambda: dependencies(platform)
-        )
-        stack_image = _manifest(layout, plan, platform, [first], base_digest="")
-        image = _manifest(
-            layout, plan, platform, [first, second, app], base_digest=stack_image.digest
-        )
+        name = f"base-{plan.stack}-{platform.replace('/', '-')}"
+        made = _layer(layout, cache, name, below, lambda: sources.base(platform))
+        base = _Made(made, "base: locked Debian packages")
+        layers = [base, *_middle(plan, platform, layout, cache, sources), *app]
+        stack_image = _manifest(layout, plan, platform, [base], base_digest="")
+        image = _manifest(layout, plan, platform, layers, base_digest=stack_image.digest)
         described = Manifest.parse(layout.read(image.digest)).config
+        # Programs of one module share most of what is in them: everything is listed once.
+        packages = dict.fromkeys(held for each in layers for held in each.layer.packages)
         record = PlatformImage(
             platform=platform,
             manifest=image.digest,
             config=described.digest,
-            layers=(first.digest, second.digest, app.digest),
-            packages=(*first.packages, *second.packages),
+            layers=tuple(each.layer.digest for each in layers),
+            packages=tuple(packages),
         )
         return record, image, stack_image
 
@@ -121,11 +120,57 @@ def build(
         stack_lock=plan.stack_lock,
         requirements=plan.requirements,
         builder=builder_id(),
+        go=plan.go,
+        compiler=plan.compiler,
         platforms=tuple(record for record, _, _ in made),
         inputs=plan.inputs,
     )
     name_image(layout, built)
     return built
+
+
+class _Made(NamedTuple):
+    layer: _LayerRecord
+    created_by: str
+    """What the history of the image says of it."""
+
+
+def _app(plan: Plan, layout: Layout, cache: StageCache) -> list[_Made]:
+    """Return the layer of the component's files; none where it has none."""
+    if not plan.files:
+        return []
+    inputs = {"SOURCE": plan.source.content, "BUILDER": layer_format()}
+    if plan.place != "/app":
+        inputs["PLACE"] = plan.place
+    made = _layer(
+        layout,
+        cache,
+        f"app-{plan.component}",
+        inputs,
+        lambda: Ingredients(_app_entries(plan), tuple),
+    )
+    return [_Made(made, "app: sources")]
+
+
+def _middle(
+    plan: Plan, platform: str, layout: Layout, cache: StageCache, sources: Sources
+) -> Iterator[_Made]:
+    """Yield the layers between the stack and the component's own files."""
+    arch = platform.replace("/", "-")
+    if plan.kind == "python":
+        needs = {"DEPS": plan.requirements, "PYTHON": plan.python, "STACK": plan.stack_lock}
+        needs |= {"PLATFORM": platform, "BUILDER": layer_format()}
+        name = f"deps-{plan.component}-{arch}"
+        made = _layer(layout, cache, name, needs, lambda: sources.dependencies(platform))
+        yield _Made(made, "dependencies: locked wheels")
+    for one in plan.go:
+        for program, package in sorted(one.programs.items()):
+            needs = {"GO": one.content, "PACKAGE": package, "COMPILER": plan.compiler}
+            needs |= {"PLATFORM": platform, "BUILDER": layer_format()}
+            name = f"go-{program}-{arch}"
+            make = functools.partial(sources.program, platform, one, program)
+            made = _layer(layout, cache, name, needs, make)
+            yield _Made(made, f"program: {package}, compiled by {plan.compiler}")
 
 
 def _layer(
@@ -153,10 +198,13 @@ def _layer(
 def _app_entries(plan: Plan) -> Iterator[Entry]:
     folder = Path(plan.path)
     total = ContentHash()
-    yield Entry("app", "dir", 0o755)
+    below = plan.place.strip("/")
+    if below:
+        yield Entry(below, "dir", 0o755)
     for path in plan.files:
         item = SourceFile.of(folder, path)
-        place = f"app/{path}"
+        # A folder `bin` would take the place of the link that `/bin` is in the stack.
+        place = f"{below}/{path}" if below else merged_path(path)
         if item.kind == "l":
             total.update(item.target)
             yield Entry(place, "symlink", 0o777, link=os.fsdecode(item.target))
@@ -181,7 +229,7 @@ def _hashing(item: SourceFile, total: ContentHash) -> Callable[[], Iterator[byte
 
 
 def _manifest(
-    layout: Layout, plan: Plan, platform: str, layers: Sequence[_LayerRecord], *, base_digest: str
+    layout: Layout, plan: Plan, platform: str, layers: Sequence[_Made], *, base_digest: str
 ) -> Descriptor:
     """Write config and manifest of one platform; without `base_digest` those of the stack itself."""
     marks = (
@@ -190,9 +238,13 @@ def _manifest(
         else config.stack_annotations(plan)
     )
     where = Platform.parse(platform)
-    content = config.image_config(plan, where, [one.diff_id for one in layers], marks)
+    steps = [config.Step(one.layer.diff_id, one.created_by) for one in layers]
+    content = config.image_config(plan, where, steps, marks, is_app=bool(base_digest))
     described = layout.put(encode(content), CONFIG)
-    parts = [Descriptor(media_type=LAYER_GZIP, digest=one.digest, size=one.size) for one in layers]
+    parts = [
+        Descriptor(media_type=LAYER_GZIP, digest=one.layer.digest, size=one.layer.size)
+        for one in layers
+    ]
     manifest = Manifest(config=described, layers=tuple(parts), annotations=marks)
     stored = layout.put(manifest_bytes(manifest), MANIFEST)
     return Descriptor(media_type=MANIFEST, digest=stored.digest, size=stored.size, platform=where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,29 +14,39 @@ if TYPE_CHECKING:
 _OCI = "org.opencontainers.image."
 
 
+class Step(NamedTuple):
+    """One layer, as the history of an image names it."""
+
+    diff_id: str
+    created_by: str
+
+
 def image_config(
-    plan: Plan, platform: Platform, diff_ids: Sequence[str], labels: Mapping[str, str]
+    plan: Plan,
+    platform: Platform,
+    steps: Sequence[Step],
+    labels: Mapping[str, str],
+    *,
+    is_app: bool,
 ) -> dict[str, object]:
-    """The image configuration, config.md."""
+    """The image configuration, config.md: of the component, or of the stack itself."""
     environment = {
         "PATH": "/usr/local/bin:/usr/bin",
         "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
     }
+    if plan.python:
+        environment |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     settings: dict[str, object] = {
         "User": f"{plan.user}:{plan.user}",
         "Labels": dict(labels),
         "WorkingDir": "/",
     }
-    steps = ["base: locked Debian packages", "dependencies: locked wheels", "app: sources"]
-    is_app = len(diff_ids) > 1
     if is_app:
         environment |= {"PORT": str(plan.port), **plan.environment}
         settings |= {
             "Entrypoint": list(plan.entrypoint),
-            "WorkingDir": "/app",
+            "WorkingDir": plan.place if plan.files else "/",
             "ExposedPorts": {f"{plan.port}/tcp": {}},
         }
     settings["Env"] = [f"{key}={value}" for key, value in sorted(environment.items())]
@@ -46,8 +56,8 @@ def image_config(
         "os": platform.os,
         "created": created,
         "config": settings,
-        "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
-        "history": [{"created": created, "created_by": step} for step in steps[: len(diff_ids)]],
+        "rootfs": {"type": "layers", "diff_ids": [one.diff_id for one in steps]},
+        "history": [{"created": created, "created_by": one.created_by} for one in steps],
     }
     if platform.variant:
         found["variant"] = platform.variant

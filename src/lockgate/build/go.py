@@ -120,7 +120,9 @@ def _version(program: Path, cache: Path) -> str:
     return answer.stdout.decode("utf-8", "replace").strip()
 
 
-def environment(go: Go, cache: Path, platform: str, temporary: Path) -> dict[str, str]:
+def environment(
+    go: Go, cache: Path, platform: str, temporary: Path, *, compiled: Path | None = None
+) -> dict[str, str]:
     """Return the whole environment of a compilation: what a user may say, and what decides over bytes.
 
     Go's own caches lie in the cache folder unless GOMODCACHE and GOCACHE are set.
@@ -130,6 +132,7 @@ def environment(go: Go, cache: Path, platform: str, temporary: Path) -> dict[str
         cache: the cache folder.
         platform: `linux/amd64`.
         temporary: folder for Go's temporary files.
+        compiled: Go's cache of compiled packages, in place of the usual one.
 
     Raises:
         ToolError: Go cannot be asked.
@@ -155,6 +158,8 @@ def environment(go: Go, cache: Path, platform: str, temporary: Path) -> dict[str
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
+    if compiled is not None:
+        fixed["GOCACHE"] = str(compiled)
     return plain_environment() | places | passed | _sources(go) | fixed
 
 

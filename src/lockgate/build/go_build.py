@@ -19,7 +19,7 @@ from lockgate.base.files import atomic_write, exclusive, storage_error
 from lockgate.base.process import run
 from lockgate.build import go_licence, gomod, tree
 from lockgate.build.go import environment
-from lockgate.build.go_run import compile_with
+from lockgate.build.go_run import Watch, compile_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -196,6 +196,7 @@ def build(
     progress: Callable[[str, int, str], None],
     waiting: Callable[[], None] | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    anew: Path | None = None,
 ) -> dict[str, Built]:
     """Return the programs of a module, compiled when they are not there; two runs do the work once.
 
@@ -207,6 +208,7 @@ def build(
         progress: told the module's name, how many packages were compiled, and the last one.
         waiting: called once when another run compiles the same.
         stopped: asked now and then; True ends the compilation.
+        anew: an empty folder to compile into, with nothing compiled before; modules come from `cache` all the same.
 
     Raises:
         UsageError: a file is missing, the module is not tidy, or there is no such package.
@@ -216,7 +218,7 @@ def build(
         ToolError: it does not compile, or not in time.
     """
     inputs = module.inputs()
-    (place,) = _places(module, cache, inputs, go.version)
+    (place,) = _places(module, anew or cache, inputs, go.version)
     with exclusive(place.parent / f".{place.name}.lock", waiting=waiting):
         found = _finished(module, [place])
         missing = {name: one for name, one in module.programs.items() if name not in found}
@@ -228,13 +230,21 @@ def build(
         try:
             (partial / "tmp").mkdir(parents=True)
             place.mkdir(exist_ok=True)
-            _compile(module, missing, go, cache, partial, jobs, progress, stopped)
+            variables = environment(
+                go,
+                cache,
+                module.platform,
+                partial / "tmp",
+                compiled=anew / "compiled" if anew else None,
+            )
+            watch = Watch(module.name, SECONDS, progress, stopped)
+            _compile(module, missing, [str(go.program), "build", f"-p={jobs}"], variables, watch)
             if module.inputs() != inputs:
                 raise UsageError(
                     f"files of {module.name} changed while it was compiled", hint="run it again"
                 )
             for name, package in missing.items():
-                about = _describe(name, package, module, go, cache, partial)
+                about = _describe(name, package, module, go, variables, partial)
                 (partial / name).replace(place / name)
                 atomic_write(place / f"{name}.json", encode(about))
                 found[name] = Built(place / name, about)
@@ -248,29 +258,19 @@ def build(
 def _compile(
     module: Module,
     programs: Mapping[str, str],
-    go: Go,
-    cache: Path,
-    partial: Path,
-    jobs: int,
-    progress: Callable[[str, int, str], None],
-    stopped: Callable[[], bool],
+    command: list[str],
+    variables: Mapping[str, str],
+    watch: Watch,
 ) -> None:
-    """Let Go write the programs into `partial`, each under its name."""
-    path = module.parsed().module
+    """Let Go write the programs beside its folder for temporary files, each under its name."""
+    path, partial = module.parsed().module, Path(variables["GOTMPDIR"]).parent
     linker = [*LINKER, *(f"-X={key}={value}" for key, value in sorted(module.variables.items()))]
-    argv = [str(go.program), "build", "-v", *FLAGS, f"-p={jobs}", f"-ldflags={' '.join(linker)}"]
-    variables = environment(go, cache, module.platform, partial / "tmp")
+    argv = [*command, "-v", *FLAGS, f"-ldflags={' '.join(linker)}"]
     for batch in _batches(programs, path):
         out = partial / "out"
         out.mkdir()
         compile_with(
-            [*argv, f"-o={out}/", *batch.values()],
-            name=module.name,
-            cwd=module.folder,
-            env=variables,
-            timeout=SECONDS,
-            progress=progress,
-            stopped=stopped,
+            [*argv, f"-o={out}/", *batch.values()], cwd=module.folder, env=variables, watch=watch
         )
         for name, package in batch.items():
             made = out / gomod.program_name(package, path)
@@ -301,9 +301,8 @@ def _batches(programs: Mapping[str, str], path: str) -> list[dict[str, str]]:
 
 
 def _describe(
-    name: str, package: str, module: Module, go: Go, cache: Path, partial: Path
+    name: str, package: str, module: Module, go: Go, variables: Mapping[str, str], partial: Path
 ) -> GoProgram:
-    variables = environment(go, cache, module.platform, partial / "tmp")
     answer = run([go.program, "version", "-m", partial / name], timeout=60, env=variables)
     modules = tuple(
         GoModule(

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.errors import (
     CommandFailed,
@@ -37,26 +37,27 @@ _PACKAGE = re.compile(r"[A-Za-z0-9_.~!/-]+")
 """What `go build -v` prints when it compiles a package: its import path alone."""
 
 
-def compile_with(
-    argv: Sequence[str],
-    *,
-    name: str,
-    cwd: Path,
-    env: Mapping[str, str],
-    timeout: float,
-    progress: Callable[[str, int, str], None],
-    stopped: Callable[[], bool],
-) -> None:
+class Watch(NamedTuple):
+    """Who watches a compilation, and for how long."""
+
+    name: str
+    """The module, for people."""
+    timeout: float
+    """Seconds until the whole process group is killed."""
+    progress: Callable[[str, int, str], None]
+    """Told the name, how many packages were compiled so far, and the last thing done."""
+    stopped: Callable[[], bool]
+    """Asked now and then; True ends the command."""
+
+
+def compile_with(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], watch: Watch) -> None:
     """Run `go build -v` and report every package and every download.
 
     Args:
         argv: the command.
-        name: the module, for people.
-        cwd: its folder.
+        cwd: folder of the module.
         env: the whole environment.
-        timeout: seconds until the whole process group is killed.
-        progress: told the name, how many packages were compiled so far, and the last thing done.
-        stopped: asked now and then; True ends the command.
+        watch: who watches.
 
     Raises:
         LockgateError: as `explain`.
@@ -77,52 +78,46 @@ def compile_with(
             hint="`inv doctor` lists what is needed",
         ) from None
     said: collections.deque[str] = collections.deque(maxlen=_LINES)
-    reader = threading.Thread(target=_read, args=(child, name, said, progress), daemon=True)
+    reader = threading.Thread(target=_read, args=(child, watch, said), daemon=True)
     reader.start()
     try:
-        code = _ended(child, timeout, stopped)
+        code = _ended(child, watch)
     except BaseException:
         end_group(child)
         raise
     if code is None:
         end_group(child)
-        why = "it was stopped" if stopped() else f"it was not compiled within {timeout:g} s"
-        raise CommandFailed(argv[:2], -signal.SIGKILL, f"{name}: {why}")
+        late = f"it was not compiled within {watch.timeout:g} s"
+        why = "it was stopped" if watch.stopped() else late
+        raise CommandFailed(argv[:2], -signal.SIGKILL, f"{watch.name}: {why}")
     # What the compiler's own children hold open is not waited for.
     reader.join(10)
     if child.stderr is not None and not reader.is_alive():
         child.stderr.close()
     if code != 0:
-        raise explain(CommandFailed(argv[:2], code, "\n".join(said)[-TAIL:]), name)
+        raise explain(CommandFailed(argv[:2], code, "\n".join(said)[-TAIL:]), watch.name)
 
 
-def _ended(
-    child: subprocess.Popen[bytes], timeout: float, stopped: Callable[[], bool]
-) -> int | None:
+def _ended(child: subprocess.Popen[bytes], watch: Watch) -> int | None:
     """Return the exit code; None when the time is over or the command is to stop."""
-    until = time.monotonic() + timeout
-    while not stopped() and (left := until - time.monotonic()) > 0:
+    until = time.monotonic() + watch.timeout
+    while not watch.stopped() and (left := until - time.monotonic()) > 0:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(min(left, _BREATH))
     return None
 
 
-def _read(
-    child: subprocess.Popen[bytes],
-    name: str,
-    said: collections.deque[str],
-    progress: Callable[[str, int, str], None],
-) -> None:
+def _read(child: subprocess.Popen[bytes], watch: Watch, said: collections.deque[str]) -> None:
     done = 0
     # The pipe is closed under this thread when the time limit ends the child.
     with contextlib.suppress(OSError, ValueError):
         for raw in child.stderr or ():
             line = raw.decode("utf-8", "replace").rstrip()
             if line.startswith("go: downloading "):
-                progress(name, done, line.removeprefix("go: "))
+                watch.progress(watch.name, done, line.removeprefix("go: "))
             elif _PACKAGE.fullmatch(line):
                 done += 1
-                progress(name, done, line)
+                watch.progress(watch.name, done, line)
             else:
                 said.append(line)
 

@@ -254,14 +254,15 @@ def build(
             wanted.setdefault(tool.folder, []).append(tool)
     if wanted:
         modules = [module(listed) for listed in wanted.values()]
-        for made in _build_all(modules, cache, reports, search, cpus or _processors()):
+        for made in _build_all(modules, cache, reports, search, cpus or processors()):
             for name, built in made.items():
                 tool = where[name].tool
                 where[name] = Found(tool, "built", tool.version, built.path, where[name].note)
     return [where[tool.name] for tool in tools]
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Return how many processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not every system has it

@@ -45,8 +45,8 @@ class Stack:
     security mirror. The newest version of a package counts, wherever it is."""
     packages: tuple[str, ...]
     """Names of packages. What they depend on is added; what they only recommend is not."""
-    python: str
-    """Version of the Python in the image, `3.13`: wheels are chosen for it."""
+    python: str = ""
+    """Version of the Python in the image, `3.13`: wheels are chosen for it. Empty: there is none."""
     architectures: tuple[Architecture, ...] = ("amd64", "arm64")
     """Debian architectures that are locked."""
     omit: tuple[Omit, ...] = ()

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-def source_files(folder: Path, exclude: Sequence[str]) -> list[str]:
+def source_files(folder: Path, exclude: Sequence[str], *, may_be_none: bool = False) -> list[str]:
     """Return the paths of the component's files and links, relative to `folder`, sorted.
 
     Everything in the folder counts but what `exclude` matches, hidden files and folders, and what Python
     and its tools leave behind. A pattern that matches a folder leaves out all below it.
 
     Raises:
-        UsageError: the folder is absent, has no file, or cannot be read.
+        UsageError: the folder is absent or cannot be read; it has no file, unless it may have none.
     """
     if not folder.is_dir():
         raise UsageError(f"the component's folder {folder} does not exist", hint="check its `path`")
@@ -32,7 +32,7 @@ def source_files(folder: Path, exclude: Sequence[str]) -> list[str]:
         found = sorted(_walk(folder, "", exclude))
     except OSError as error:
         raise _unreadable(error.filename, error) from None
-    if not found:
+    if not found and not may_be_none:
         raise UsageError(
             f"the component's folder {folder} has no files", hint="check its `exclude`"
         )

@@ -52,7 +52,8 @@ def update(data: bytes, pins: Mapping[str, PinnedRef], *, where: str) -> bytes:
         edits = list(_changes(text, listed, pins, where))
     else:
         raise UsageError(f"{where}: `images` is no list", hint="remove it, and run this again")
-    for one in sorted(edits, reverse=True):
+    # From the end, so that what was found before still stands where it stood.
+    for _, one in sorted(enumerate(edits), key=lambda pair: (pair[1].start, pair[0]), reverse=True):
         text = text[: one.start] + one.text + text[one.end :]
     made = text.encode()
     documents.read(made, where=f"{where} (as it would be written)")

@@ -11,7 +11,10 @@ from lockgate.oci.digest import Digest
 from lockgate.oci.unpack import read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lockgate.oci.layout import Layout
+    from lockgate.oci.manifest import Descriptor
 
 
 def write_archive(layout: Layout, manifest: str, reference: str, into: IO[bytes]) -> None:
@@ -20,11 +23,28 @@ def write_archive(layout: Layout, manifest: str, reference: str, into: IO[bytes]
     Raises:
         UsageError: a blob is absent.
     """
-    parsed, _ = read_config(layout, manifest)
-    config = Digest(parsed.config.digest).hex + ".json"
-    layers = [Digest(layer.digest).hex + ".tar" for layer in parsed.layers]
-    listing = [{"Config": config, "RepoTags": [reference], "Layers": layers}]
-    blobs = {config: parsed.config, **dict(zip(layers, parsed.layers, strict=True))}
+    write_archives(layout, {reference: manifest}, into)
+
+
+def write_archives(layout: Layout, images: Mapping[str, str], into: IO[bytes]) -> None:
+    """Write several images into one docker archive; what they share stands in it once.
+
+    Args:
+        layout: where they are.
+        images: digest of the manifest of one platform by the reference that the image gets.
+        into: a file.
+
+    Raises:
+        UsageError: a blob is absent.
+    """
+    listing: list[dict[str, object]] = []
+    blobs: dict[str, Descriptor] = {}
+    for reference, manifest in images.items():
+        parsed, _ = read_config(layout, manifest)
+        config = Digest(parsed.config.digest).hex + ".json"
+        layers = [Digest(layer.digest).hex + ".tar" for layer in parsed.layers]
+        listing.append({"Config": config, "RepoTags": [reference], "Layers": layers})
+        blobs |= {config: parsed.config, **dict(zip(layers, parsed.layers, strict=True))}
     with tarfile.open(fileobj=into, mode="w") as archive:
         for name, descriptor in blobs.items():
             info = tarfile.TarInfo(name)

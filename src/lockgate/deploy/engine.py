@@ -80,13 +80,25 @@ class Engine:
         """Return what records call it."""
         return self._name
 
-    def call(self, *arguments: str, timeout: float = 60) -> Completed:
+    def call(self, *arguments: str, timeout: float = 60, stdin: bytes | None = None) -> Completed:
         """Run the engine's client.
 
         Raises:
             ToolError: it is absent or failed.
         """
-        return run([self._name, *arguments], timeout=timeout, env=plain_environment(*_VARIABLES))
+        environment = plain_environment(*_VARIABLES)
+        return run([self._name, *arguments], timeout=timeout, env=environment, stdin=stdin)
+
+    def stream(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the engine's client, for its output as it comes; end it with `end_group`."""
+        return subprocess.Popen(
+            [self._name, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=plain_environment(*_VARIABLES),
+            start_new_session=True,
+        )
 
     def prepare(self, layout: Layout, manifest: str, root: Path) -> None:
         """Load the image unless the engine has it.
@@ -97,7 +109,7 @@ class Engine:
             StorageError: the disk is full.
         """
         try:
-            self._image(layout, manifest, root)
+            self.image(layout, manifest, root)
         except CommandFailed:
             layout.verify_image(manifest)
             root.mkdir(parents=True, exist_ok=True)
@@ -108,7 +120,7 @@ class Engine:
                     self._load(archive)
             except OSError as error:
                 raise storage_error(error, root) from error
-            self._image(layout, manifest, root)
+            self.image(layout, manifest, root)
 
     def start(self, launch: Launch) -> EngineStarted:
         """Start a container of a prepared image.
@@ -130,7 +142,7 @@ class Engine:
             f"--label={_FOLDER_LABEL}={_tag(launch.root)}",
             f"--label={_COMPONENT_LABEL}={service.component}",
             *(f"--env={name}={value}" for name, value in given.items()),
-            self._image(launch.layout, instance.manifest, launch.root),
+            self.image(launch.layout, instance.manifest, launch.root),
         )
         container = made.stdout.decode().strip()
         try:
@@ -194,17 +206,10 @@ class Engine:
 
     def wait(self, container: str) -> subprocess.Popen[bytes]:
         """Return a process that ends, and prints the exit code, when the container ends."""
-        return subprocess.Popen(
-            [self._name, "wait", container],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=plain_environment(*_VARIABLES),
-            start_new_session=True,
-        )
+        return self.stream("wait", container)
 
-    def _image(self, layout: Layout, manifest: str, root: Path) -> str:
-        """Return the engine's id of the image.
+    def image(self, layout: Layout, manifest: str, root: Path) -> str:
+        """Return the engine's id of a prepared image.
 
         Raises:
             CommandFailed: the engine does not have it.

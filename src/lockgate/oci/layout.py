@@ -232,7 +232,7 @@ class Layout(Names):
         """
         tag = _referrers_tag(digest)
         found = {one.digest: one for one in pushed.everywhere(self.root / pushed.FOLDER, digest)}
-        found |= {one.digest: one for one in self._added(self.tags().get(tag))}
+        found |= {one.digest: one for one in self._added(self._read().names.get(tag))}
         ordered = sorted(found.values(), key=lambda one: (one.artifact_type, one.digest))
         return tuple(one for one in ordered if artifact_type in ("", one.artifact_type))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
-from lockgate.base.canonical import Foreign, decode, encode, loads
+from lockgate.base.canonical import Foreign, convert, encode, loads
 from lockgate.base.errors import UsageError
 from lockgate.oci.digest import Digest
 
@@ -84,8 +84,8 @@ class Manifest(Foreign, frozen=True, rename="camel", omit_defaults=True):
         Raises:
             UsageError: not an OCI image manifest of schema version 2, or an index at once.
         """
-        _refuse_fields(data, "image manifest", "manifests", "fsLayers")
-        found = decode(data, cls, what="image manifest")
+        document = _without(data, "image manifest", "manifests", "fsLayers")
+        found = convert(document, cls, what="image manifest")
         _check(found.schema_version, found.media_type, MANIFEST)
         _check_descriptors(found.config, *found.layers, *([found.subject] if found.subject else []))
         return found
@@ -108,8 +108,8 @@ class Index(Foreign, frozen=True, rename="camel", omit_defaults=True):
         Raises:
             UsageError: not an OCI image index of schema version 2, or a manifest at once.
         """
-        _refuse_fields(data, "image index", "config", "layers")
-        found = decode(data, cls, what="image index")
+        document = _without(data, "image index", "config", "layers")
+        found = convert(document, cls, what="image index")
         _check(found.schema_version, found.media_type, INDEX)
         _check_descriptors(*found.manifests)
         return found
@@ -125,7 +125,7 @@ def is_index(data: bytes) -> bool:
     return isinstance(found, dict) and "manifests" in found
 
 
-def _refuse_fields(data: bytes, what: str, *fields: str) -> None:
+def _without(data: bytes, what: str, *fields: str) -> Any:
     # A document that is index and manifest at once shows two readers two images: CVE-2021-41190.
     found = loads(data, what=what)
     for field in fields:
@@ -134,6 +134,7 @@ def _refuse_fields(data: bytes, what: str, *fields: str) -> None:
                 f"{what} is not valid: it has the field `{field}` of another kind of document",
                 hint="do not use this image; find out who built it",
             )
+    return found
 
 
 def _check(schema: int, media_type: str, expected: str) -> None:

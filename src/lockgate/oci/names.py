@@ -7,12 +7,15 @@ writers do not lose each other's names.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
 from lockgate.base.errors import UsageError
 from lockgate.base.files import atomic_write, exclusive, storage_error
+from lockgate.oci import seen
 from lockgate.oci.manifest import REF_NAME, Descriptor, Index, index_bytes
 
 if TYPE_CHECKING:
@@ -25,10 +28,11 @@ class Names:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._last: _Read | None = None
 
     def tags(self) -> dict[str, Descriptor]:
         """Return every name in `index.json` with what it points at, sorted by name."""
-        return dict(sorted(_named(self._index()).items()))
+        return dict(self._read().names)
 
     def resolve(self, name: str) -> Descriptor:
         """Return what a name points at now.
@@ -37,7 +41,7 @@ class Names:
             UsageError: there is no such name.
         """
         try:
-            return self.tags()[name]
+            return self._read().names[name]
         except KeyError:
             raise UsageError(
                 f"{name!r} is not in the store", hint=f"`inv build -c {name}` makes it"
@@ -48,12 +52,7 @@ class Names:
 
         Such a registry keeps the tags that it was sent as `repository:tag`.
         """
-        found = (
-            entry
-            for other, entry in self.tags().items()
-            if other == name or other.endswith(f":{name}")
-        )
-        return tuple({entry.digest: entry for entry in found}.values())
+        return self._read().ending.get(name, ())
 
     def tag(self, names: dict[str, Descriptor]) -> None:
         """Point names at descriptors, all in one atomic change."""
@@ -68,7 +67,7 @@ class Names:
         When the block raises, nothing is written.
         """
         with exclusive(self.root / ".lock"):
-            index = self._index()
+            index = self._read().document
             names = _named(index)
             before = dict(names)
             yield names
@@ -87,16 +86,47 @@ class Names:
             written = msgspec.structs.replace(index, manifests=tuple(entries))
             atomic_write(self.root / "index.json", index_bytes(written))
 
-    def _index(self) -> Index:
+    def _read(self) -> _Read:
+        """Return what the file says now; it is parsed again only when it may have changed."""
+        path, last = self.root / "index.json", self._last
         try:
-            data = (self.root / "index.json").read_bytes()
+            with path.open("rb") as file:
+                before = os.fstat(file.fileno())
+                if last is not None and last.file == seen.identity(before):
+                    return last
+                data = file.read()
+                after = os.fstat(file.fileno())
         except FileNotFoundError:
             raise UsageError(
                 f"{self.root} is not an image layout", hint="`inv build` makes one"
             ) from None
         except OSError as error:
-            raise storage_error(error, self.root / "index.json") from error
-        return Index.parse(data)
+            raise storage_error(error, path) from error
+        found = _Read.of(Index.parse(data), seen.identity(after))
+        self._last = found if seen.settled(before, after, time.time_ns()) else None
+        return found
+
+
+class _Read(NamedTuple):
+    """One reading of `index.json`. Nobody changes what is in it."""
+
+    file: tuple[int, ...]
+    """Identity of the file."""
+    document: Index
+    names: dict[str, Descriptor]
+    """Sorted by name."""
+    ending: dict[str, tuple[Descriptor, ...]]
+    """What each name points at, and each tag of any repository, `repository:tag`; every digest once."""
+
+    @classmethod
+    def of(cls, index: Index, file: tuple[int, ...]) -> Self:
+        """Sort the entries."""
+        names = dict(sorted(_named(index).items()))
+        ending: dict[str, dict[str, Descriptor]] = {}
+        for name, entry in names.items():
+            for end in {name, name.rpartition(":")[2]}:
+                ending.setdefault(end, {}).setdefault(entry.digest, entry)
+        return cls(file, index, names, {key: tuple(one.values()) for key, one in ending.items()})
 
 
 def _named(index: Index) -> dict[str, Descriptor]:

@@ -31,7 +31,7 @@ class Seen:
 
     def holds(self, digest: str, found: os.stat_result) -> bool:
         """True when the file of a digest was hashed before and is still the same."""
-        return self._files.get(digest) == _identity(found)
+        return self._files.get(digest) == identity(found)
 
     def add(self, digest: str, before: os.stat_result, after: os.stat_result) -> None:
         """Remember that a file has this digest, unless it may have been changed while it was hashed.
@@ -41,10 +41,15 @@ class Seen:
             before: the open file, before it was read.
             after: the same, after it was read.
         """
-        settled = after.st_ctime_ns + TICK < self._now()
-        if settled and _identity(before) == _identity(after):
-            self._files[digest] = _identity(after)
+        if settled(before, after, self._now()):
+            self._files[digest] = identity(after)
 
 
-def _identity(found: os.stat_result) -> tuple[int, ...]:
+def settled(before: os.stat_result, after: os.stat_result, now: int) -> bool:
+    """True when a file that was read between the two is still the one that was read, and will show a change."""
+    return after.st_ctime_ns + TICK < now and identity(before) == identity(after)
+
+
+def identity(found: os.stat_result) -> tuple[int, ...]:
+    """Return what changes whenever a file does."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

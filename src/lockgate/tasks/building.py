@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from lockgate.base.errors import DigestMismatch, PackageGone, TrustError, UsageError
 from lockgate.base.files import exclusive
-from lockgate.build import git, stack, tree
+from lockgate.build import git, go, stack, tree
 from lockgate.build.model import Image
 from lockgate.build.naming import name_image
 from lockgate.build.plan import Plan
@@ -22,11 +23,14 @@ from lockgate.tasks.locking import mirrors, relock
 from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lockgate.base.settings import Component, Environment
     from lockgate.build.apt_sources import Mirrors
     from lockgate.build.build import Ingredients
+    from lockgate.build.go_build import Built
+    from lockgate.build.model import GoSources
     from lockgate.build.stack_lock import LockedStack
     from lockgate.tasks.session import Session
 
@@ -39,10 +43,16 @@ def make_plan(session: Session, name: str) -> Plan:
     """
     component = session.settings.components[name]
     folder = session.root / component.path
-    files = tree.source_files(folder, component.exclude)
+    python = component.kind == "python"
+    files = tree.source_files(folder, component.exclude, may_be_none=not python)
     home = stack.folder(component.stack, session.root)
     locked = open_stack(home)
-    requirements = _requirements(session, component)
+    if python and not locked.lock.stack.python:
+        raise UsageError(
+            f"stack `{component.stack}` has no Python, and {name} is of the kind `python`",
+            hint="choose another stack, or another `kind`",
+        )
+    modules = _modules(session, component)
     return Plan(
         component=name,
         project=session.settings.project,
@@ -51,22 +61,45 @@ def make_plan(session: Session, name: str) -> Plan:
             repository=session.settings.source,
             subpath=component.path,
             exclude=component.exclude,
-            also=_also(session, component, home),
+            also=_also(session, component, home, modules),
             content=tree.content_digest(folder, files),
         ),
         path=str(folder),
-        files=tuple(files),
+        # What is compiled is not copied, too.
+        files=() if component.path in [one.module for one in modules] else tuple(files),
         stack=component.stack,
         stack_lock=locked.digest,
         stack_date=locked.lock.date,
         python=locked.lock.stack.python,
-        requirements=Digest.of(requirements.read_bytes()),
-        platforms=session.settings.build.platforms,
+        requirements=Digest.of(_requirements(session, component).read_bytes()) if python else "",
+        platforms=session.settings.platforms(name),
         entrypoint=component.entrypoint,
         environment={**locked.lock.stack.environment, **component.environment},
         port=component.port,
         user=locked.lock.stack.user,
+        kind=component.kind,
+        go=modules,
+        compiler=go.pinned() if modules else "",
+        place=component.place,
     )
+
+
+def _modules(session: Session, component: Component) -> tuple[GoSources, ...]:
+    """Return what is compiled for a component: what its `go` names, else the module in its `path`."""
+    if component.kind != "gomodule":
+        return ()
+    from lockgate.base.settings import GoModule
+    from lockgate.build import go_component
+
+    named = component.go or (GoModule(module=component.path),)
+    found = [go_component.describe(session.root, one.module, one.packages) for one in named]
+    programs = [name for one in found for name in one.programs]
+    twice = sorted({name for name in programs if programs.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"two modules give a program called `{twice[0]}`", hint="name one in its `tool.yaml`"
+        )
+    return tuple(found)
 
 
 def _requirements(session: Session, component: Component) -> Path:
@@ -79,8 +112,15 @@ def _requirements(session: Session, component: Component) -> Path:
     return path
 
 
-def _also(session: Session, component: Component, home: Path) -> list[str]:
-    found = ["lockgate.yaml", f"{component.path}/{component.requirements}"]
+def _also(
+    session: Session, component: Component, home: Path, modules: Sequence[GoSources]
+) -> list[str]:
+    found = ["lockgate.yaml"]
+    if component.kind == "python":
+        found.append(f"{component.path}/{component.requirements}")
+    for one in modules:
+        listed = tree.source_files(session.root / one.module, ())
+        found += [f"{one.module}/{path}" for path in listed]
     if home.is_relative_to(session.root):
         found += [str((home / one).relative_to(session.root)) for one in (stack.FILE, LOCK)]
     return found
@@ -194,16 +234,23 @@ def _build(session: Session, plan: Plan) -> Image:
         plan,
         layout=session.layout,
         cache=session.cache,
-        base=fetcher.base,
-        dependencies=fetcher.dependencies,
+        sources=fetcher,
     )
 
 
 class _Fetcher:
     """Gets what layers are made of, when a layer is not cached."""
 
-    def __init__(self, session: Session, plan: Plan, locked: LockedStack) -> None:
+    # One compilation at a time uses every processor; platforms side by side would only take more memory.
+    _turn = threading.Lock()
+
+    def __init__(
+        self, session: Session, plan: Plan, locked: LockedStack, *, anew: Path | None = None
+    ) -> None:
+        """Prepare to get; with `anew`, Go programs are compiled again, into that folder."""
         self._session, self._plan, self._locked = session, plan, locked
+        self._anew = anew
+        self._compiled: dict[tuple[str, str], Mapping[str, Built]] = {}
 
     def base(self, platform: str) -> Ingredients:
         """Return the files of the stack for a platform, downloading missing packages."""
@@ -246,6 +293,57 @@ class _Fetcher:
             lambda: distribution.packages(found),
         )
 
+    def program(self, platform: str, sources: GoSources, name: str) -> Ingredients:
+        """Return one program of a Go module, compiled with all others of it when it is not kept."""
+        from lockgate.build import go_component
+        from lockgate.build.build import Ingredients
+
+        with self._turn:
+            made = self._programs(platform, sources)
+        built = made[name]
+        return Ingredients(
+            go_component.entries(built), lambda: go_component.packages(built, sources)
+        )
+
+    def _programs(self, platform: str, sources: GoSources) -> Mapping[str, Built]:
+        key = (platform, sources.module)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(platform, sources)
+        return self._compiled[key]
+
+    def _compile(self, platform: str, sources: GoSources) -> Mapping[str, Built]:
+        from lockgate.build import go_build, go_component, gotools
+        from lockgate.tasks import tooling
+
+        root, console = self._session.root, self._session.console
+        module = go_component.module(root, sources.module, sources.programs, platform=platform)
+        cache, wanted = user_cache(), self._plan.compiler
+        kept = {} if self._anew else go_build.finished(module, cache, go=wanted)
+        if len(kept) == len(sources.programs):
+            return kept
+        started, reports = time.monotonic(), tooling.reports(console, "build")
+        compiler = go.locate(
+            os.environ.get("PATH", ""),
+            cache,
+            least=module.parsed().go,
+            exact=True,
+            note=reports.note,
+        )
+        reports.note(f"{sources.module} {platform}: compiling {', '.join(sources.programs)}")
+        made = go_build.build(
+            module,
+            compiler,
+            cache,
+            jobs=gotools.processors(),
+            progress=reports.progress,
+            waiting=lambda: reports.note(f"{sources.module}: another run compiles it; waiting"),
+            anew=self._anew,
+        )
+        size = megabytes(sum(one.about.size for one in made.values()))
+        text = f"{sources.module} {platform}: {quantity(len(made), 'program')}, {size}"
+        console.say("build", text, started=started)
+        return made
+
     @functools.cached_property
     def _mirrors(self) -> Mirrors:
         return mirrors(self._session)
@@ -266,13 +364,13 @@ def compare(session: Session, plan: Plan, image: Image) -> int:
     shutil.rmtree(place, ignore_errors=True)
     try:
         again = Layout.create(place / "store")
-        fetcher = _Fetcher(session, plan, open_stack(stack.folder(plan.stack, session.root)))
+        locked = open_stack(stack.folder(plan.stack, session.root))
+        fetcher = _Fetcher(session, plan, locked, anew=place / "go")
         other = build(
             plan,
             layout=again,
             cache=StageCache(place / "cache"),
-            base=fetcher.base,
-            dependencies=fetcher.dependencies,
+            sources=fetcher,
         )
         found = find_difference(session.layout, image.subject, again, other.subject)
     finally:

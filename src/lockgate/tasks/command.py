@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
+from invoke.tasks import Task
 
 from lockgate.base.errors import LockgateError
 
@@ -25,6 +26,33 @@ HELP = {
     "yes": "do not ask before something is removed",
 }
 """Help of the flags that are the same everywhere."""
+
+
+SHORT = {
+    "env": "e",
+    "component": "c",
+    "plan": "p",
+    "why": "w",
+    "json": "j",
+    "kustomize": "k",
+    "file": "f",
+}
+"""Short forms of flags that mean the same in every task that has them."""
+
+
+class Flags(Task):  # type: ignore[type-arg]
+    """A task whose short flags are those above, and no others: `@task(klass=Flags)`.
+
+    Invoke itself gives each flag the first letter that is free, which in each task is another one.
+    """
+
+    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
+        """Return what Invoke is told of a parameter."""
+        self.auto_shortflags = False
+        found: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        if name in SHORT:
+            found["names"] = [*found["names"], SHORT[name]]
+        return found
 
 
 def helps(*names: str, **more: str) -> dict[str, str]:

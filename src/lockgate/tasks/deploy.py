@@ -1,4 +1,4 @@
-"""`inv deploy`, `deploy.status`, `deploy.logs`, `deploy.stop`, `deploy.rollback`."""
+"""`inv deploy`, and what it brought where: to this machine, or to a cluster."""
 
 from __future__ import annotations
 
@@ -10,27 +10,75 @@ from invoke.collection import Collection
 from invoke.tasks import task
 
 from lockgate.tasks.command import helps, reported
+from lockgate.tasks.flags import Fixed
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
     from lockgate.deploy.model import Deployment
+    from lockgate.tasks.applying import Asked
+    from lockgate.tasks.places import Ways
     from lockgate.tasks.session import Session
 
+_TARGET = {"target": "`local` or `cluster`; without it the environment's"}
+_ACT = {
+    "prune": "delete from the cluster what the artifact no longer has",
+    "prune_limit": "most objects that may be deleted; 0: the environment's `prune_limit`",
+    "force": "delete and make anew what cannot be changed in place",
+    "take_over": "take fields over from other managers, and objects from other inventories",
+}
+_WAIT = {"wait_timeout": "seconds to wait until all is ready and what is deleted is gone; 0: none"}
+_FROM = {
+    "artifact": "artifact to deploy to the cluster: name in the store, digest, host/name:tag or "
+    "host/name@sha256:…; without it the environment's, made from its manifests",
+    "identities": "file of age private keys; without it the one that LOCKGATE_AGE_IDENTITIES names",
+    "authority": "file with the certificates (PEM) that the registry's is signed by",
+    "insecure": "host that is spoken to by plain HTTP; may be repeated",
+}
 
-@task(default=True, help=helps("component", "env", "plan", "json"))
+
+@task(
+    default=True,
+    klass=Fixed,
+    iterable=["insecure"],
+    help=helps("component", "env", "plan", "json", **_TARGET, **_ACT, **_WAIT, **_FROM),
+)
 @reported
 def deploy(
-    context: Context, component: str = "", env: str = "", plan: bool = False, json: bool = False
+    context: Context,
+    component: str = "",
+    env: str = "",
+    target: str = "",
+    artifact: str = "",
+    prune: bool = True,
+    prune_limit: int = 0,
+    force: bool = False,
+    take_over: bool = False,
+    wait_timeout: int = 300,
+    identities: str = "",
+    authority: str = "",
+    insecure: list[str] | None = None,
+    plan: bool = False,
+    json: bool = False,
 ) -> None:
-    """Verify, run, wait until ready, ask a real question, print the URL. Example: inv deploy -e dev."""
-    from lockgate.build.model import Image
-    from lockgate.tasks import deploying
+    """Verify, run or apply, wait until ready. Example: inv deploy -e dev --target local."""
+    from lockgate.tasks import applying
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    session.settings.target(env)
-    for name in session.components(component):
+    if not applying.is_cluster(session, env, target):
+        _local(session, component, env, plan=plan, json=json)
+        return
+    ways = _ways(session, authority, insecure)
+    asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
+    _apply(ways, env, artifact, identities, asked, plan=plan, json=json)
+
+
+def _local(session: Session, component: str, env: str, *, plan: bool, json: bool) -> None:
+    from lockgate.build.model import Image
+    from lockgate.tasks import deploying
+
+    for name in session.local_components(component):
         image = session.record(name, "image", Image, made_by="build")
         if plan:
             session.console.say("deploy", deploying.plan(session, image, env))
@@ -41,6 +89,38 @@ def deploy(
         _show(session, done, evidence, started)
         if json:
             session.emit(done)
+
+
+def _ways(session: Session, authority: str, insecure: list[str] | None) -> Ways:
+    from lockgate.tasks import places
+
+    return places.Ways(session, authority, insecure or ())
+
+
+def _apply(
+    ways: Ways, env: str, artifact: str, identities: str, asked: Asked, *, plan: bool, json: bool
+) -> None:
+    from lockgate.tasks import applying
+    from lockgate.tasks.console import quantity
+
+    session, started = ways.session, time.monotonic()
+    env, _ = session.settings.target(env)
+    proven = applying.prove(ways, env, artifact, identities)
+    applying.say_proven(session, proven)
+    if plan:
+        changes = applying.plan(ways, env, proven, asked)
+        applying.Said(session).planned(changes)
+        session.console.block(["nothing was changed"])
+    else:
+        changes = applying.run(ways, env, proven, asked)
+        words = ("created", "configured", "recreated", "deleted", "skipped", "unchanged")
+        counts = ", ".join(f"{changes.count(one)} {one}" for one in words if changes.count(one))  # type: ignore[arg-type]
+        session.console.say("deploy", f"{changes.context}  {counts}", started=started, tone="good")
+        if not asked.wait_timeout:
+            session.console.say("deploy", "not waited for: `inv deploy.status` says what is ready")
+        session.console.say("deploy", f"{quantity(len(changes.changes), 'object')} read back")
+    if json:
+        session.emit(changes)
 
 
 def _show(session: Session, done: Deployment, evidence: str, started: float) -> None:
@@ -61,17 +141,91 @@ def _show(session: Session, done: Deployment, evidence: str, started: float) -> 
     )
 
 
-@task(help=helps("component", "json"))
+@task(
+    klass=Fixed,
+    iterable=["insecure"],
+    help=helps(
+        "env", "json", exit_code="end with exit code 1 when something would change", **_ACT, **_FROM
+    ),
+)
 @reported
-def status(context: Context, component: str = "", json: bool = False) -> None:
+def diff(
+    context: Context,
+    env: str = "",
+    artifact: str = "",
+    prune: bool = True,
+    prune_limit: int = 0,
+    force: bool = False,
+    take_over: bool = False,
+    identities: str = "",
+    authority: str = "",
+    insecure: list[str] | None = None,
+    exit_code: bool = False,
+    json: bool = False,
+) -> None:
+    """Say what a deployment to the cluster would change, field by field. Example: inv deploy.diff -e prod."""
+    from invoke.exceptions import Exit
+
+    from lockgate.tasks import applying
+    from lockgate.tasks.session import open_session
+
+    ways = _ways(open_session(), authority, insecure)
+    asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout=0, details=True)
+    where, _ = ways.session.settings.target(env)
+    proven = applying.prove(ways, where, artifact, identities)
+    applying.say_proven(ways.session, proven)
+    changes = applying.plan(ways, where, proven, asked)
+    if json:
+        ways.session.emit(changes)
+    elif not changes.is_empty:
+        lines = [
+            one for one in applying.plan_lines(changes, details=True) if one[:9] != "unchanged"
+        ]
+        sys.stdout.write("".join(f"{one}\n" for one in lines))
+    ways.session.console.say("deploy", "no difference" if changes.is_empty else "it differs")
+    if exit_code and not changes.is_empty:
+        raise Exit(code=1)
+
+
+@task(
+    klass=Fixed,
+    help=helps(
+        "component", "env", "json", exit_code="end with exit code 1 unless all is ready", **_TARGET
+    ),
+)
+@reported
+def status(
+    context: Context,
+    component: str = "",
+    env: str = "",
+    target: str = "",
+    exit_code: bool = False,
+    json: bool = False,
+) -> None:
     """Say what runs, from which digest, and what it can be rolled back to. Example: inv deploy.status."""
-    from lockgate.oci.digest import Digest
-    from lockgate.tasks import deploying
+    from invoke.exceptions import Exit
+
+    from lockgate.tasks import applying
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    for name in session.components(component):
+    is_ready = (
+        _cluster_status(session, env, json=json)
+        if applying.is_cluster(session, env, target)
+        else _local_status(session, component, json=json)
+    )
+    if exit_code and not is_ready:
+        raise Exit(code=1)
+
+
+def _local_status(session: Session, component: str, *, json: bool) -> bool:
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import deploying
+
+    is_ready = True
+    for name in session.local_components(component):
         found = deploying.status(session, name)
+        is_ready = is_ready and found.phase == "running"
         if json:
             session.emit(found)
             continue
@@ -80,9 +234,36 @@ def status(context: Context, component: str = "", json: bool = False) -> None:
         for past in reversed(found.history[:-1]):
             day = time.strftime("%Y-%m-%d %H:%M", time.localtime(past.since))
             sys.stdout.write(f"{'':<12} {'before':<14} {Digest(past.digest).short:<22} {day}\n")
+    return is_ready
 
 
-@task(help=helps("component", lines="how many lines from the end"))
+def _cluster_status(session: Session, env: str, *, json: bool) -> bool:
+    from lockgate.deploy.kube.status import status as look
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import applying
+
+    _, environment = session.settings.target(env)
+    with applying.target(session, env) as there:
+        found = look(there, applying.options(environment, applying.Asked()))
+    if json:
+        session.emit(found)
+        return found.is_ready
+    session.console.say("cluster", f"{found.inventory} (context {found.context})")
+    if found.artifact:
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.applied))
+        session.console.block([f"{Digest(found.artifact).short}  {found.revision or '-'}  {day}"])
+    if found.pending:
+        words = f"interrupted: {Digest(found.pending).short} was not applied to its end"
+        session.console.block([words if not found.holder else f"{found.holder} works on it"])
+    for one in found.objects:
+        touched = "  changed by somebody else" if one.touched and one.phase != "not found" else ""
+        sys.stdout.write(
+            f"{one.id.label:<48} {one.phase:<12} {one.message}{touched}".rstrip() + "\n"
+        )
+    return found.is_ready
+
+
+@task(klass=Fixed, help=helps("component", lines="how many lines from the end"))
 @reported
 def logs(context: Context, component: str = "", lines: int = 100) -> None:
     """Print what a component's service wrote, also after it ended. Example: inv deploy.logs -c app."""
@@ -94,31 +275,62 @@ def logs(context: Context, component: str = "", lines: int = 100) -> None:
     sys.stdout.write(deploying.logs(session, name, lines))
 
 
-@task(help=helps("component"))
+@task(klass=Fixed, help=helps("component"))
 @reported
 def stop(context: Context, component: str = "") -> None:
-    """End a component's service. Example: inv deploy.stop -c app."""
+    """End a component's service on this machine. Example: inv deploy.stop -c app."""
     from lockgate.oci.digest import Digest
     from lockgate.tasks import deploying
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    for name in session.components(component):
+    for name in session.local_components(component):
         ended = deploying.stop(session, name)
         what = f"stopped  {Digest(ended.digest).short}" if ended else "nothing runs"
         session.console.say("deploy", f"{name}  {what}")
 
 
-@task(help=helps("component", "env", "json"))
+@task(
+    klass=Fixed,
+    iterable=["insecure"],
+    help=helps(
+        "component", "env", "plan", "json", **_TARGET, **_ACT, **_WAIT,
+        **{name: text for name, text in _FROM.items() if name != "artifact"},
+    ),
+)  # fmt: skip
 @reported
-def rollback(context: Context, component: str = "", env: str = "", json: bool = False) -> None:
-    """Run the image before the current one, verified like any other. Example: inv deploy.rollback."""
-    from lockgate.tasks import deploying
+def rollback(
+    context: Context,
+    component: str = "",
+    env: str = "",
+    target: str = "",
+    prune: bool = True,
+    prune_limit: int = 0,
+    force: bool = False,
+    take_over: bool = False,
+    wait_timeout: int = 300,
+    identities: str = "",
+    authority: str = "",
+    insecure: list[str] | None = None,
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Bring back what was there before, verified like anything else. Example: inv deploy.rollback."""
+    from lockgate.tasks import applying, deploying
     from lockgate.tasks.session import open_session
 
     session = open_session()
+    if applying.is_cluster(session, env, target):
+        ways = _ways(session, authority, insecure)
+        asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
+        before = applying.previous(session, env)
+        _apply(ways, env, before, identities, asked, plan=plan, json=json)
+        return
     name, _ = session.settings.component(component)
     started = time.monotonic()
+    if plan:
+        session.console.say("deploy", deploying.rollback_plan(session, name))
+        return
     done, evidence = deploying.rollback(session, name, env)
     session.keep(name, "deployment", done)
     _show(session, done, evidence, started)
@@ -126,6 +338,100 @@ def rollback(context: Context, component: str = "", env: str = "", json: bool = 
         session.emit(done)
 
 
+@task(
+    klass=Fixed,
+    help=helps("env", "plan", "yes", "json", inventory="name of another inventory", **_WAIT),
+)
+@reported
+def delete(
+    context: Context,
+    env: str = "",
+    inventory: str = "",
+    wait_timeout: int = 300,
+    yes: bool = False,
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Delete from the cluster all that an inventory holds. Example: inv deploy.delete -e dev --yes."""
+    from lockgate.deploy.kube import delete as deletion
+    from lockgate.tasks import applying
+    from lockgate.tasks.session import open_session
+
+    session, started = open_session(), time.monotonic()
+    _, environment = session.settings.target(env)
+    options = applying.options(environment, applying.Asked(wait_timeout=wait_timeout))
+    with applying.target(session, env, inventory) as there:
+        changes = deletion.plan(there, options)
+        if plan:
+            applying.Said(session).planned(changes)
+            session.console.block(["nothing was changed"])
+        else:
+            applying.confirm(session, changes, yes=yes)
+            changes = deletion.delete(there, options)
+            count = changes.count("deleted")
+            left = changes.count("skipped")
+            words = f"{count} deleted" + (f", {left} left" if left else "")
+            session.console.say(
+                "deploy", f"{changes.inventory}  {words}", started=started, tone="good"
+            )
+    if json:
+        session.emit(changes)
+
+
+@task(klass=Fixed, help=helps("env"))
+@reported
+def history(context: Context, env: str = "") -> None:
+    """List the artifacts that were applied to the cluster, newest first. Example: inv deploy.history -e dev."""
+    from lockgate.oci.digest import Digest
+    from lockgate.tasks import applying
+    from lockgate.tasks.session import open_session
+
+    pending, past = applying.history(open_session(), env)
+    rows = [("pending", pending)] if pending else []
+    rows += [("current" if one is past[-1] else "before", one) for one in reversed(past)]
+    for word, one in rows:
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))
+        short = Digest(one.artifact).short
+        sys.stdout.write(f"{word:<8} {short:<22} {one.objects:>5} objects  {day}  {one.revision}\n")
+
+
+@task(klass=Fixed, help=helps("env", all_namespaces="of the whole cluster, not of one namespace"))
+@reported
+def inventories(context: Context, env: str = "", all_namespaces: bool = False) -> None:
+    """List the inventories of a cluster. Example: inv deploy.inventories -e dev --all-namespaces."""
+    from lockgate.tasks import applying
+    from lockgate.tasks.session import open_session
+
+    with applying.target(open_session(), env) as there:
+        for name, stored in there.storage.all(everywhere=all_namespaces):
+            if isinstance(stored, Exception):
+                sys.stdout.write(f"{name:<40} unreadable: {stored}\n")
+                continue
+            current, count = stored.inventory.current, len(stored.inventory.entries)
+            day = time.strftime("%Y-%m-%d %H:%M", time.localtime(current.at)) if current else "-"
+            told = f"{current.source or '-'}  {current.revision or '-'}" if current else "-"
+            sys.stdout.write(f"{name:<40} {count:>5} objects  {day:<16}  {told}\n")
+
+
+@task(klass=Fixed, help=helps("env", inventory="name of another inventory"))
+@reported
+def repair(context: Context, env: str = "", inventory: str = "") -> None:
+    """Write a lost inventory anew, from the labels of its objects. Example: inv deploy.repair -e dev."""
+    from lockgate.deploy.kube import delete as deletion
+    from lockgate.tasks import applying
+    from lockgate.tasks.console import quantity
+    from lockgate.tasks.session import open_session
+
+    session = open_session()
+    _, environment = session.settings.target(env)
+    with applying.target(session, env, inventory) as there:
+        made = deletion.repair(there, (), applying.options(environment, applying.Asked()))
+    count = quantity(len(made.entries), "object")
+    session.console.say("deploy", f"{made.owner} holds {count} again", tone="good")
+
+
 def collection() -> Collection:
     """Return the tasks of this module."""
-    return Collection("deploy", deploy, status, logs, stop, rollback)
+    return Collection(
+        "deploy", deploy, diff, status, logs, stop, rollback, delete, history, inventories, repair
+    )

@@ -111,6 +111,24 @@ def plan(session: Session, image: Image, env: str) -> str:
     return f"{image.component}  {name}: {old} → {wanted} on {where}, after verification"
 
 
+def rollback_plan(session: Session, component: str) -> str:
+    """Say what a rollback would do; nothing is verified or changed.
+
+    Raises:
+        UsageError: there is nothing to go back to.
+    """
+    from lockgate.deploy import local
+
+    past = local.status(component, _world(session)).history
+    if len(past) < 2:
+        raise UsageError(
+            f"`{component}` has no earlier image to go back to",
+            hint="`inv deploy.status` lists what was deployed",
+        )
+    old, new = Digest(past[-1].digest).short, Digest(past[-2].digest).short
+    return f"{component}  {old} → {new}, after verification"
+
+
 def _port(session: Session, component: str, environment: Environment) -> int:
     if environment.port is not None:
         return environment.port

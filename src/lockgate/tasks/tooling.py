@@ -19,20 +19,16 @@ if TYPE_CHECKING:
     from lockgate.tasks.session import Session
 
 
-def wanted(session: Session, names: list[str], *, everything: bool = False) -> list[Tool]:
-    """Return the named tools, or every one that is declared when none is named.
+def wanted(session: Session, names: list[str]) -> list[Tool]:
+    """Return the named tools; every one that is declared when none is named, or `all`.
 
     Raises:
-        UsageError: there is no such tool, or names and `--everything` were given.
+        UsageError: there is no such tool.
     """
     from lockgate.build import gotools
 
     declared = gotools.catalogue(session.root)
-    if names and everything:
-        raise UsageError(
-            "tools were named, and every one asked for", hint="leave one of the two out"
-        )
-    return gotools.choose(declared, names or declared)
+    return gotools.choose(declared, declared if not names or names == ["all"] else names)
 
 
 def look(tools: list[Tool]) -> list[Found]:

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     help=helps(
         "plan",
         "json",
-        name="tool or Go module of tools to have at hand; may be repeated, or several with commas",
-        everything="every tool that is declared",
+        name="tool to have at hand, a Go module's name for all of its own, or `all`; several with commas",
     ),
 )
 @reported
 def tools(
     context: Context,
     name: list[str] | None = None,
-    everything: bool = False,
     plan: bool = False,
     json: bool = False,
 ) -> None:
@@ -37,12 +35,11 @@ def tools(
 
     session = open_session()
     names = [one.strip() for given in name or () for one in given.split(",") if one.strip()]
-    wanted = tooling.wanted(session, names, everything=everything)
+    wanted = tooling.wanted(session, names)
     if plan:
         tooling.plan(session, wanted)
         return
-    build = bool(names) or everything
-    found = tooling.build(session, wanted) if build else tooling.look(wanted)
+    found = tooling.build(session, wanted) if names else tooling.look(wanted)
     tooling.show(found, json=json)
 
 

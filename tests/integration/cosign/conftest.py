@@ -1,15 +1,10 @@
-"""The real cosign and crane, built from their Go modules, and a registry that crane serves on loopback.
-
-They are built once into the user's cache, which takes about two minutes. `LOCKGATE_TEST_COSIGN` and
-`LOCKGATE_TEST_CRANE` name programs that are there already.
-"""
+"""The real cosign and crane of `tools/`, and a registry that crane serves on loopback."""
 
 from __future__ import annotations
 
 import http.client
 import os
 import re
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,19 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.integration.cosign.keys import WITH_PASSWORD
+from tests.integration.registries import COSIGN, CRANE, go_program
 
 from lockgate.oci.layout import Layout
 from lockgate.oci.manifest import INDEX, MANIFEST, Index, Manifest, is_index
-from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-COSIGN = "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3"
-CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
-
-_BUILD_SECONDS = 900
 
 BUNDLE, LEGACY = "bundle", "legacy"
 FORMS = (BUNDLE, LEGACY)
@@ -43,34 +33,6 @@ _WRITE = {BUNDLE: _NOWHERE, LEGACY: (*_NOWHERE, "--new-bundle-format=false")}
 
 PLAIN = ("PATH", "TMPDIR", "LANG")
 """Variables that the tools see of this process."""
-
-
-def _built(module: str, variable: str) -> str:
-    """Return a program: the one that is named, or the one in the cache, which is built when it is not there."""
-    named = os.environ.get(variable)
-    if named:
-        return named
-    name = module.rpartition("@")[0].rpartition("/")[2]
-    folder = user_cache() / "test-tools" / module.replace("/", "_")
-    if not (folder / name).exists():
-        go = shutil.which("go")
-        if go is None:
-            pytest.skip(
-                f"the real {name} is not here and cannot be built, since there is no Go: nothing in this folder "
-                f"is checked. Install Go, or name a program in {variable}"
-            )
-        flags = ["-trimpath", "-ldflags=-s -w"]
-        done = subprocess.run(
-            [go, "install", *flags, module],
-            env={**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"},
-            capture_output=True,
-            text=True,
-            timeout=_BUILD_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(f"{module} could not be built here: {done.stderr[-500:]}")
-    return str(folder / name)
 
 
 @dataclass(frozen=True)
@@ -181,7 +143,7 @@ class Registry:
 @pytest.fixture(scope="session")
 def cosign_program() -> str:
     """The path of cosign."""
-    return _built(COSIGN, "LOCKGATE_TEST_COSIGN")
+    return go_program(COSIGN)
 
 
 @pytest.fixture
@@ -196,7 +158,7 @@ def cosign(cosign_program: str, tmp_path: Path) -> Cosign:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry on a free port of loopback, ended with the session."""
     home = tmp_path_factory.mktemp("registry")
-    crane = Program(_built(CRANE, "LOCKGATE_TEST_CRANE"), home)
+    crane = Program(go_program(CRANE), home)
     log = home / "log"
     with log.open("wb") as out:
         server = subprocess.Popen(

@@ -119,8 +119,7 @@ class Bench:
             plan or self.plan(),
             layout=self.layout,
             cache=self.cache,
-            base=self.base,
-            dependencies=self.dependencies,
+            sources=self,
         )
 
     def manifests(self, image: Image) -> list[Manifest]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lockgate.oci import names as module
+from lockgate.oci.digest import Digest
 from lockgate.oci.layout import Layout
-from lockgate.oci.manifest import MANIFEST, REF_NAME, Descriptor, Index, index_bytes
+from lockgate.oci.manifest import INDEX, MANIFEST, REF_NAME, Descriptor, Index, index_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,3 +93,57 @@ def test_what_is_not_touched_stays_as_others_wrote_it(layout: Layout) -> None:
         del names["twice"]
     found = Index.parse((layout.root / "index.json").read_bytes()).manifests
     assert {one.digest for one in found} == {described(b"3").digest, described(b"4").digest}
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for each reading of `index.json`, in a world where every file was written long ago."""
+    found: list[int] = []
+    real = module.Index.parse
+
+    def counted(data: bytes) -> Index:
+        found.append(1)
+        return real(data)
+
+    monkeypatch.setattr(module, "Index", SimpleNamespace(parse=counted))
+    monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=lambda: 1 << 62))
+    return found
+
+
+def test_names_are_read_once(layout: Layout, parsed: list[int]) -> None:
+    """As long as nobody writes the file, it is not parsed again."""
+    layout.tag({"app": layout.put(b"{}", INDEX)})
+    del parsed[:]
+
+    assert layout.tags() == layout.tags()
+    assert layout.resolve("app").digest == layout.named("app")[0].digest
+
+    assert len(parsed) == 1
+
+
+def test_what_others_write_is_seen(layout: Layout, parsed: list[int]) -> None:
+    """Another process's change is there at once, however well its times are hidden."""
+    layout.tag({"app": layout.put(b"{}", INDEX)})
+    assert layout.resolve("app").digest == Digest.of(b"{}")
+    path = layout.root / "index.json"
+    before = path.stat()
+    path.write_bytes(
+        path.read_bytes().replace(Digest.of(b"{}").encode(), Digest.of(b"[]").encode())
+    )
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert layout.resolve("app").digest == Digest.of(b"[]")
+
+    Layout.open(layout.root).tag({"app": layout.put(b"{ }", INDEX)})
+
+    assert layout.resolve("app").digest == Digest.of(b"{ }")
+    assert parsed
+
+
+def test_names_of_a_repository_are_found_by_their_tag(layout: Layout) -> None:
+    """A registry over the store keeps `repository:tag`; each digest is given once, whoever names it."""
+    one, two = layout.put(b"{}", INDEX), layout.put(b"[]", INDEX)
+    layout.tag({"1.0": one, "team/app:1.0": one, "team/web:1.0": two, "team/web:2.0": one})
+
+    assert {each.digest for each in layout.named("1.0")} == {one.digest, two.digest}
+    assert len(layout.named("1.0")) == 2
+    assert layout.named("3.0") == ()

@@ -186,6 +186,17 @@ if "fs" in sys.argv:
     text = json.dumps({{"SchemaVersion": 2, "Results": [result]}})
     pathlib.Path("report.json").write_text(text)
     sys.exit(0)
+if "config" in sys.argv:
+    results = []
+    for path in sorted(pathlib.Path("image").iterdir()):
+        bad = "privileged: true" in path.read_text()
+        rule = {{"ID": "KSV-0017", "Severity": "HIGH", "Title": "Privileged"}}
+        rule |= {{"Status": "FAIL" if bad else "PASS", "CauseMetadata": {{"StartLine": 7}}}}
+        one = {{"Target": path.name, "Class": "config", "Type": "kubernetes"}}
+        if mode != "blind" or bad:
+            results.append(one | {{"Misconfigurations": [rule]}})
+    pathlib.Path("report.json").write_text(json.dumps({{"SchemaVersion": 2, "Results": results}}))
+    sys.exit(0)
 def blob(descriptor):
     return (pathlib.Path("image/blobs") / descriptor["digest"].replace(":", "/")).read_bytes()
 (one,) = json.loads(pathlib.Path("image/index.json").read_bytes())["manifests"]

@@ -268,3 +268,29 @@ def test_sandbox_says_what_the_kernel_allows(monkeypatch: pytest.MonkeyPatch) ->
     assert found.name == "namespaces"
     assert found.wrap(["trivy"])[-1] == "trivy"
     assert len(found.wrap(["trivy"])) > 1
+
+
+MANIFESTS = {"1.yaml": b"kind: Pod\nprivileged: true\n", "2.yaml": b"kind: Pod\n"}
+
+
+def test_manifests_are_looked_at(
+    tmp_path: Path, fake_trivy: Callable[..., Path], temporary: Path
+) -> None:
+    """A finding names the file that it is in; Trivy has no database, no network and no environment."""
+    (one,) = made(fake_trivy()).misconfigurations(MANIFESTS, Scan())
+    assert (one.id, one.severity, one.package) == ("KSV-0017", "HIGH", "1.yaml")
+    (call,) = calls(tmp_path)
+    assert set(call["env"]) - {"LC_CTYPE"} == {"PATH", "HOME", "TMPDIR"}
+    assert {"--skip-check-update", "--include-non-failures"} <= set(call["argv"])
+    assert not list(temporary.iterdir())
+
+
+def test_a_manifest_that_was_passed_over_is_an_error(fake_trivy: Callable[..., Path]) -> None:
+    """A file of which Trivy says nothing at all was not judged, so it did not pass."""
+    with pytest.raises(ReportUnreadable, match=r"1 of 2 manifests: 2\.yaml"):
+        made(fake_trivy("blind")).misconfigurations(MANIFESTS, Scan())
+
+
+def test_no_manifest_needs_no_look() -> None:
+    """There is nothing to say of nothing; whoever calls knows that there is nothing."""
+    assert made(Path("/nowhere/trivy")).misconfigurations({}, Scan()) == ()

@@ -99,9 +99,18 @@ class Engine:
         return DockerContainer(image, docker_client_kw=kept, **more)
 
     @contextlib.contextmanager
-    def published(self, image: str, port: int, **more: Any) -> Iterator[int]:
-        """Run a container with one of its ports on a free port of loopback; give that."""
+    def published(self, image: str, port: int, *, memory: str = "", **more: Any) -> Iterator[int]:
+        """Run a container with one of its ports on a free port of loopback; give that.
+
+        Args:
+            image: its reference.
+            port: where it listens.
+            memory: a folder of it that lies in memory.
+            more: what testcontainers takes.
+        """
         container = self.container(image, **more)
+        if memory:
+            container.with_tmpfs_mount(memory, "mode=1777")
         # testcontainers has no word for an address without a port.
         container.ports[f"{port}/tcp"] = cast("int", ("127.0.0.1", None))
         with container:

@@ -13,7 +13,7 @@ from todo import outage
 
 def refused(error: BaseException) -> SimpleNamespace:
     """Return what SQLAlchemy tells of an error of the driver, as far as it is read."""
-    return SimpleNamespace(original_exception=error, statement="SELECT 1")
+    return SimpleNamespace(original_exception=error, statement="SELECT 1", is_disconnect=False)
 
 
 @pytest.mark.parametrize("code", ["57P01", "57P03", "53300", "28P01", "3D000", "25006", "08006"])
@@ -28,7 +28,7 @@ def test_a_server_that_cannot_serve_now_is_an_outage(code: str) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        Exception({"S": "ERROR", "C": "42P01", "M": "no such table"}),
+        Exception({"S": "ERROR", "C": "42703", "M": "no such column"}),
         Exception({"S": "ERROR", "C": "23505", "M": "duplicate"}),
         Exception({"S": "ERROR"}),
         Exception({"C": 57}),
@@ -51,3 +51,24 @@ def test_a_broken_connection_is_closed_without_a_word() -> None:
             raise engine.dialect.loaded_dbapi.OperationalError("broken pipe")
 
     engine.dialect.do_terminate(Gone())
+
+
+def test_an_answer_that_does_not_come_is_a_lost_connection() -> None:
+    """The driver passes a time limit on raw; the pool must not keep such a connection."""
+    context = refused(TimeoutError("timed out"))
+    with pytest.raises(OperationalError):
+        outage._name(context)
+    assert context.is_disconnect is True
+
+
+def test_a_question_that_is_not_answered_is_a_lost_connection() -> None:
+    """What the pool asks before it gives a connection away fails as one that the driver closed."""
+    engine = create_engine("sqlite://")
+
+    def ask(_connection: object) -> bool:
+        raise TimeoutError("timed out")
+
+    engine.dialect.do_ping = ask
+    outage.watch(engine)
+    with pytest.raises(engine.dialect.loaded_dbapi.InterfaceError, match="network error"):
+        engine.dialect.do_ping(object())

@@ -19,6 +19,9 @@ from todo.models import Base, Task
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Dialect
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
 WAIT_SECONDS = 10
 """How long a request waits for a lock or a free connection. Shorter than gunicorn's timeout."""
 
@@ -46,8 +49,7 @@ class Database:
                 f"TODO_DATABASE_URL needs a driver that is not installed: {url.drivername}"
             ) from error
         outage.watch(self.engine)
-        if password_file is not None:
-            _ask_for_password(self.engine, password_file)
+        _connect_by(self.engine, password_file)
         # A new connection may lead to another server than the one whose tables were seen.
         event.listen(self.engine, "connect", self._forget_tables)
         self._sessions = sessionmaker(self.engine)
@@ -110,16 +112,24 @@ def _create_in_turn(engine: Engine) -> None:
         Base.metadata.create_all(connection)
 
 
-def _ask_for_password(engine: Engine, path: Path) -> None:
-    """Read the password again for every connection: a Secret that is changed needs no restart."""
+def _connect_by(engine: Engine, password_file: Path | None) -> None:
+    """Let `engine` connect with the password that is in the file now, and name what may fail there."""
 
     @event.listens_for(engine, "do_connect")
-    def _give(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+    def _connect(
+        dialect: Dialect, _record: object, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> DBAPIConnection:
+        if password_file is not None:
+            try:
+                options["password"] = read_secret(password_file, PASSWORD_FILE)
+            except SettingsError as error:
+                # It was readable at the start. Until it is again the database cannot be reached.
+                raise OperationalError("reading the password", None, error) from error
         try:
-            options["password"] = read_secret(path, PASSWORD_FILE)
-        except SettingsError as error:
-            # It was readable at the start. Until it is again the database cannot be reached.
-            raise OperationalError("reading the password", None, error) from error
+            return dialect.connect(*args, **options)
+        except OSError as error:
+            # A certificate that does not fit, or silence after the first byte: the driver passes them on raw.
+            raise OperationalError("connecting", None, error) from error
 
 
 def _let_readers_pass(engine: Engine) -> None:

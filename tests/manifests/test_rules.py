@@ -166,6 +166,15 @@ def test_a_finding_names_object_field_and_folder() -> None:
     assert "app:1.0" in found.title
 
 
+def test_an_encrypted_secret_may_be_written() -> None:
+    """What SOPS has encrypted is no secret to its readers; one value that is plain is."""
+    world = World("prod")
+    world.add("v1", "Secret", data={"password": "ENC[AES256_GCM,data:eA==,type:str]"})
+    assert world.judge() == ()
+    world("Secret")["data"]["user"] = "cGxhaW4="
+    assert [one.id for one in world.judge()] == ["secret-written"]
+
+
 def test_a_key_that_is_missing_in_a_secret_is_found() -> None:
     """A Secret that is among the manifests must have the keys that pods mount."""
     world = World("dev")

@@ -18,6 +18,14 @@ T = TypeVar("T")
 
 _HINT = "make it again with the command that wrote it, or get it again from where it came"
 
+MAX_DEPTH = 200
+"""Most lists and objects inside of one another. Python's own bound differs between its versions and with the depth
+of the caller; below this one, what was read can be walked through and written again."""
+
+_TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_NO_BRACKET = re.compile(r"[^\[\]]+")
+_BRACKETS = str.maketrans("{}", "[]")
+
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """An escape that is half of a pair, or the first of one that is whole."""
 
@@ -110,11 +118,25 @@ def loads(data: bytes, *, what: str = "JSON") -> Any:
         found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
         if _SURROGATE.search(text):
             json.dumps(found, ensure_ascii=False).encode()
+        if _is_deep(text):
+            raise RecursionError
     except RecursionError:
         raise UsageError(f"{what} is nested too deeply", hint=_HINT) from None
     except ValueError as error:
         raise UsageError(f"{what} is not readable as JSON: {error}", hint=_HINT) from None
     return found
+
+
+def _is_deep(text: str) -> bool:
+    """True when a text that is JSON nests deeper than MAX_DEPTH. Each round takes the innermost level away."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    left = _NO_BRACKET.sub("", _TEXT.sub("", text).translate(_BRACKETS))
+    for _ in range(MAX_DEPTH):
+        if not left:
+            return False
+        left = left.replace("[]", "")
+    return bool(left)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

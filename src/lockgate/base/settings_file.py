@@ -210,7 +210,11 @@ def _check_names(found: Settings) -> None:
         for one in found.platforms(name)
     }
     for name in found.components:
-        if name in single or name.startswith(("stack-", "sha256-", "config-")) or len(name) > _LONGEST:
+        if (
+            name in single
+            or name.startswith(("stack-", "sha256-", "config-"))
+            or len(name) > _LONGEST
+        ):
             raise UsageError(
                 f"`{NAME}`: component {name!r} has a name that the store needs, or too long a one",
                 hint="choose another name",

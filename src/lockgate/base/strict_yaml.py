@@ -1,4 +1,4 @@
-"""YAML as configuration should be read: safe types, no duplicate keys, no aliases, bounded nesting."""
+"""YAML as configuration should be read: safe types, no duplicate keys, no aliases, bounded nesting and numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 """Largest configuration file that is read."""
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_MAX_NUMBER = 40
+"""Characters of the longest number that is read."""
 
 
 def load(data: bytes, *, what: str) -> Any:
@@ -54,6 +58,14 @@ def _one_line(error: yaml.YAMLError) -> str:
     return " ".join(str(problem).split()) + where
 
 
+def _is_usual(value: object) -> bool:
+    """True for numbers that other readers read alike: not of base 60, as YAML 1.1 has `1:30`, and of 64 bits."""
+    if not isinstance(value, str) or ":" in value or len(value) > _MAX_NUMBER:
+        return False
+    digits = value.replace("_", "").lstrip("+-")
+    return not digits.isdecimal() or int(digits) >> 63 == 0
+
+
 def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
@@ -67,6 +79,11 @@ def _loader() -> type[yaml.SafeLoader]:
             return super().compose_node(parent, index)
 
         def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ARG002 - the library's form
+            if node.tag in _NUMBERS and not _is_usual(node.value):
+                raise yaml.MarkedYAMLError(
+                    problem=f"{str(node.value)[:20]!r} is read as an unusual number; put it in quotes",
+                    problem_mark=node.start_mark,
+                )
             try:
                 # Always deep: else the library fills a mapping after this call has returned.
                 return super().construct_object(node, deep=True)

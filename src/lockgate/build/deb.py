@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import lzma
 import tarfile
+import zlib
 from typing import IO, TYPE_CHECKING, cast
 
 from lockgate.base.errors import UsageError
@@ -27,6 +28,7 @@ _SMALL = 1 << 20
 """Files up to this many bytes are held in memory, larger ones pass through in pieces of it."""
 _MAX_CONTROL = 4 << 20
 _BUFFER = 1 << 17
+_DAMAGED = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError, OverflowError)
 
 
 def control(path: Path) -> dict[str, str]:
@@ -92,10 +94,15 @@ def _entry(tar: tarfile.TarFile, info: tarfile.TarInfo, name: str, path: Path) -
         raise UsageError(f"{path.name}: `{name}` is a device or a pipe, which no image may hold")
     file = cast("IO[bytes]", tar.extractfile(info))
     if info.size > _SMALL:
-        return Entry(
-            name, "file", info.mode & 0o777, lambda: iter(lambda: file.read(_SMALL), b""), info.size
-        )
+        return Entry(name, "file", info.mode & 0o777, lambda: _pieces(file, path), info.size)
     return Entry(name, "file", info.mode & 0o777, file.read(), info.size)
+
+
+def _pieces(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    # Here and not around the whole: who writes the layer reads this from outside of `entries`.
+    with _explained(path):
+        while piece := file.read(_SMALL):
+            yield piece
 
 
 def _relative(name: str, path: Path) -> str:
@@ -111,21 +118,30 @@ def _relative(name: str, path: Path) -> str:
 @contextlib.contextmanager
 def _tar(path: Path, member: str) -> Iterator[tarfile.TarFile]:
     """Open one of the two archives in a package as a stream."""
+    with _explained(path), path.open("rb") as file:
+        name, window = _find(file, member)
+        with (
+            _unpacked(name, window, path) as stream,
+            # The names' encoding would otherwise be the locale's.
+            tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, encoding="utf-8") as tar,
+        ):
+            yield tar
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Translate what the libraries raise for packages that are damaged."""
     try:
-        with path.open("rb") as file:
-            name, window = _find(file, member)
-            with (
-                _unpacked(name, window, path) as stream,
-                # The names' encoding would otherwise be the locale's.
-                tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, encoding="utf-8") as tar,
-            ):
-                yield tar
+        yield
     except OSError as error:
         if error.errno is None:
             # gzip's word for bytes that are not gzip.
             raise _unreadable(path, error) from None
         raise storage_error(error, path) from error
-    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
+    except RecursionError:
+        # The library calls itself for each extended header of an entry.
+        raise _unreadable(path, ValueError("too many headers stand before one entry")) from None
+    except _DAMAGED as error:
         raise _unreadable(path, error) from None
 
 

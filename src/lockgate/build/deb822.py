@@ -23,19 +23,19 @@ def paragraphs(text: str, *, what: str = "control data") -> Iterator[dict[str, s
     Raises:
         UsageError: a line is neither field, continuation nor comment, or a field stands twice.
     """
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     last = ""
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
             continue
         if not line.strip():
             if fields:
-                yield fields
+                yield _joined(fields)
             fields, last = {}, ""
         elif line[0] in " \t":
             if not last:
                 raise UsageError(f"{what}, line {number}: a continuation without a field")
-            fields[last] += "\n" + line[1:].rstrip()
+            fields[last].append(line[1:].rstrip())
         else:
             name, colon, value = line.partition(":")
             last = name.strip().lower()
@@ -43,6 +43,10 @@ def paragraphs(text: str, *, what: str = "control data") -> Iterator[dict[str, s
                 raise UsageError(f"{what}, line {number}: `{line[:40]}` is not a field")
             if last in fields:
                 raise UsageError(f"{what}, line {number}: the field `{name}` stands twice")
-            fields[last] = value.strip()
+            fields[last] = [value.strip()]
     if fields:
-        yield fields
+        yield _joined(fields)
+
+
+def _joined(fields: dict[str, list[str]]) -> dict[str, str]:
+    return {name: "\n".join(lines) for name, lines in fields.items()}

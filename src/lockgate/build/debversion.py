@@ -9,6 +9,8 @@ from lockgate.base.errors import UsageError
 _FORM = re.compile(r"(?:([0-9]+):)?([0-9A-Za-z.+~-]*?)(?:-([0-9A-Za-z.+~]+))?(?<!-)")
 _PAIR = re.compile(r"(\D*)(\d*)")
 _END = ((0,), 0)
+_LONGEST = 256
+"""Characters of the longest version; those of the archive have some tens."""
 
 Key = tuple[int, tuple[tuple[tuple[int, ...], int], ...], tuple[tuple[tuple[int, ...], int], ...]]
 """Epoch, upstream version and revision, so made that Python's order of tuples is Debian's of versions."""
@@ -20,9 +22,9 @@ def key(version: str) -> Key:
     Raises:
         UsageError: the text cannot be a version.
     """
-    match = _FORM.fullmatch(version)
+    match = _FORM.fullmatch(version) if len(version) <= _LONGEST else None
     if match is None or not match[2]:
-        raise UsageError(f"{version!r} is not a Debian version")
+        raise UsageError(f"{version[:_LONGEST]!r} is not a Debian version")
     return int(match[1] or 0), _pairs(match[2]), _pairs(match[3] or "")
 
 

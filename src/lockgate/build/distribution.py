@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, OSError, ValueError, LookupError, OverflowError),
+)
 """What `zipfile` raises for archives that are cut off, changed, encrypted or of an unknown method."""
 
 _PYTHON = b"#!/usr/bin/python3"
@@ -46,9 +51,13 @@ def entries(wheels: Iterable[Path], *, python: str) -> Iterator[Entry]:
 
 def _opened(wheel: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(wheel)
+        archive = zipfile.ZipFile(wheel)
     except _DAMAGED:
         raise _damaged(wheel.name) from None
+    if not all(one.filename for one in archive.infolist()):
+        archive.close()
+        raise _damaged(wheel.name)
+    return archive
 
 
 def _damaged(name: str) -> LockgateError:

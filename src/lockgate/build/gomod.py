@@ -99,7 +99,7 @@ def version_numbers(text: str) -> tuple[int, ...]:
 
     A release candidate counts as the version before it, so `1.27rc1` is `(1, 26)`.
     """
-    found = re.match(r"(?:go)?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?(rc|beta)?", text)
+    found = re.match(r"(?:go)?([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?(rc|beta)?", text)
     if found is None:
         return ()
     numbers = tuple(int(one) for one in found.groups()[:3] if one is not None)

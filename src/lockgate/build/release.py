@@ -123,10 +123,13 @@ def parse(content: bytes, *, suite: str, now: int, what: str) -> Release:
 
 def _time(text: str, what: str) -> int:
     # The parser for mail dates knows this form and, unlike strptime, asks no locale.
-    parsed = parsedate_tz(text)
-    if parsed is None:
-        raise MirrorError(f"{what}: {text!r} is not a date", hint=_OTHER)
-    return int(mktime_tz(parsed))
+    try:
+        parsed = parsedate_tz(text)
+        if parsed is not None:
+            return int(mktime_tz(parsed))
+    except (ValueError, OverflowError):
+        pass  # the year 20266, the 45th of a month
+    raise MirrorError(f"{what}: {text!r} is not a date", hint=_OTHER)
 
 
 def _files(listing: str, what: str) -> dict[str, IndexFile]:

@@ -39,6 +39,8 @@ _DIVIDED = frozenset(
 _INTEGER = re.compile(r"[-+]?(?:0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|[1-9][0-9]*|0)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
+_NEXT_LINE = "\x85"
+"""The end of a line in YAML 1.1, an ordinary character in 1.2; kustomize writes it so that it is lost."""
 _NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _TAG = "tag:yaml.org,2002:"
 
@@ -84,6 +86,12 @@ def read(data: bytes, *, where: str) -> tuple[Document, ...]:
         raise UsageError(f"{where} is not UTF-8 text", hint="save it as UTF-8") from None
     if text.lstrip()[:1] == "{" and (found := _json(data, where)):
         return found
+    if _NEXT_LINE in text:
+        line = text.count("\n", 0, text.index(_NEXT_LINE)) + 1
+        raise UsageError(
+            f"{where}, line {line}: the character U+0085 ends a line to some readers",
+            hint='write it as "\\u0085", in quotes, or take it out',
+        )
     try:
         return tuple(_Builder().documents(yaml.parse(text, Loader=_parser())))
     except _Fault as error:

@@ -8,6 +8,7 @@ never a pass.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from lockgate.base.canonical import Record
@@ -22,7 +23,7 @@ from lockgate.scan.model import Finding, Scanner
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from lockgate.config.schema import Problems
 
@@ -120,10 +121,11 @@ def inspect(
     """
     if not resources:
         raise UsageError(f"{path} renders to no object", hint="check its `resources`")
+    plain = [_without_seal(one) for one in resources]
     found = (
-        *_unfit(resources, compare(resources), path),
-        *rules.judge(resources, components=components, development=development, path=path),
-        *_scanned(resources, components, scan, path),
+        *_unfit(plain, compare(plain), path),
+        *rules.judge(plain, components=components, development=development, path=path),
+        *_scanned(plain, components, scan, path),
     )
     covering = [(one, [each for each in waivers if covers(each, one, "")]) for one in found]
     violations: list[Finding] = []
@@ -147,6 +149,14 @@ def inspect(
         waived=tuple(waived),
         lapsed=tuple(one for one in waivers if one.id in matched and not holds(one, today)),
     )
+
+
+def _without_seal(one: Resource) -> Resource:
+    """Return an object that SOPS has encrypted without the field that it adds, which no schema knows."""
+    if not isinstance(one.body.get("sops"), Mapping):
+        return one
+    body = {key: value for key, value in one.body.items() if key != "sops"}
+    return Resource(one.id, one.api_version, body)
 
 
 def _unfit(

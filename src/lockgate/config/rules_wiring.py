@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lockgate.config.resource import Resource
     from lockgate.config.workloads import Manifests, Pod
 
+_SEALED = "ENC[AES256_GCM,"
+"""Start of a value that SOPS has encrypted."""
+
 _DEPLOYMENT, _STATEFUL = ("apps", "Deployment"), ("apps", "StatefulSet")
 
 
@@ -250,11 +253,14 @@ def upgrade_rolling(found: Manifests) -> Iterator[Broken]:
 def secret_written(found: Manifests) -> Iterator[Broken]:
     """Base64 is no encryption: what is written out is known to everyone who can read the manifests.
 
-    Accepted where the environment accepts what is made for development (`development_key`).
+    Accepted where the environment accepts what is made for development (`development_key`), and when SOPS has
+    encrypted each of them.
     """
     for one in found.kind("", "Secret"):
-        if not found.development and (one.body.get("data") or one.body.get("stringData")):
-            yield Broken(one, "data", "the Secret's values are written out")
+        for field in ("data", "stringData") if not found.development else ():
+            values = mapping(one.body.get(field)).values()
+            if not all(str(value).startswith(_SEALED) for value in values):
+                yield Broken(one, field, "the Secret's values are written out")
 
 
 RULES = (

@@ -36,7 +36,7 @@ _MAX_ENTRIES = 100_000
 _MAX_HEADER = 1 << 20
 _MAX_PADDING = 1 << 20
 """Bytes of zeros after the last entry; tar fills up to 10 kB."""
-_SILENT = re.compile(rb" (path|linkpath|size|uid|gid|GNU\.sparse[^=]*)=")
+_SILENT = re.compile(rb" (?:path|linkpath|size|uid|gid)=| GNU\.sparse")
 """Records of an extended header that would change where or how large the next entry is."""
 
 _DAMAGED = "make it again: `inv copy SOURCE archive:PATH`"

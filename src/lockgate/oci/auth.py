@@ -31,8 +31,8 @@ _EARLY = 10.0
 _CLIENT = "lockgate"
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = re.compile(rf'\s*,?\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))')
-_SCHEME = re.compile(rf"\s*,?\s*({_WORD})(?=\s+{_WORD}\s*=|\s*,|\s*$)")
+_PARAMETER = re.compile(rf'\s*(?:,\s*)?({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))')
+_SCHEME = re.compile(rf"\s*(?:,\s*)?({_WORD})(?=\s+{_WORD}\s*=|\s*,|\s*$)")
 
 
 class Challenge(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import tarfile
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
 _BLOCK = 512
 _PIECE = 1 << 20
 """Most bytes that are held at once."""
+_PACKED = 1 << 16
+"""Bytes of the blob that are taken at once; zlib copies what is left of them at the end of every member."""
 
 _MAX_HEADER = 1 << 20
-"""Largest extended header, in bytes."""
+"""Bytes of the extended headers of one entry, together."""
+
+_DIGITS = re.compile(r"[0-9]{1,20}")
+_LENGTH = re.compile(rb"([1-9][0-9]{0,9}) ")
+"""Numbers as tar writes them. Python's own reading is wider, and another reader's might be, too."""
 
 _RATIO_FROM = 64 << 20
 """Bytes of a layer that may come out whatever its ratio: text and zeros compress well."""
@@ -61,7 +68,7 @@ class Limits(NamedTuple):
     size: int = 8 << 30
     """Bytes of all layers together, uncompressed."""
     entries: int = 500_000
-    """Entries of all layers together."""
+    """Entries of all layers together, with the folders that they imply and the members of their gzip streams."""
     ratio: int = 200
     """Uncompressed bytes for each compressed one, in a layer of more than 64 MB."""
 
@@ -190,6 +197,11 @@ class LayerReader:
                 f"layer {self._name} has other bytes than its digest says", hint=_REBUILD
             )
 
+    def room(self) -> bool:
+        """Count one more entry, or what is as much work; False when there are too many."""
+        self._budget.entries += 1
+        return self._budget.entries <= self._budget.limits.entries
+
     def refuse(self, name: str, why: str) -> TrustError:
         """Return the error for an entry that must not be unpacked."""
         return TrustError(
@@ -199,18 +211,21 @@ class LayerReader:
 
     def _members(self) -> Iterator[Member]:
         extended: dict[str, str] = {}
+        held = 0
         while (block := self._exactly(_BLOCK)).strip(b"\0"):
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             if info.size < 0:
                 raise ValueError("an entry has a negative size")
-            self._budget.entries += 1
-            if self._budget.entries > self._budget.limits.entries:
+            if not self.room():
                 raise self.refuse(info.name, f"is entry {self._budget.entries}, too many")
             if info.type in _EXTENDED:
+                held += info.size
+                if held > _MAX_HEADER:
+                    raise self.refuse(info.name, f"has an extended header of {held} bytes")
                 extended |= self._extended(info)
                 continue
             yield self._member(info, extended)
-            extended = {}
+            extended, held = {}, 0
             for _ in self.content():
                 pass
             self._exactly(self._left)
@@ -222,8 +237,6 @@ class LayerReader:
 
     def _extended(self, info: tarfile.TarInfo) -> dict[str, str]:
         """Read a header that speaks of the next entry; return what it says, by pax keyword."""
-        if info.size > _MAX_HEADER:
-            raise self.refuse(info.name, f"has an extended header of {info.size} bytes")
         data = self._exactly(info.size)
         self._exactly(-info.size % _BLOCK)
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
@@ -282,11 +295,13 @@ class LayerReader:
     def _inflate(self) -> Iterator[bytes]:
         """Yield the uncompressed stream in pieces of at most _PIECE bytes (RFC 1952)."""
         unpack = zlib.decompressobj(wbits=31)
-        while piece := self._blob.read(_PIECE):
+        while piece := self._blob.read(_PACKED):
             self._packed.update(piece)
             self._in += len(piece)
             while piece:
                 if unpack.eof:
+                    if not self.room():
+                        raise self.refuse("it", "is packed in too many parts")
                     unpack = zlib.decompressobj(wbits=31)
                 yield self._count(unpack.decompress(piece, _PIECE))
                 piece = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
@@ -306,7 +321,9 @@ class LayerReader:
         return piece
 
 
-def _number(value: str | float, most: int = _MAX_NUMBER) -> int:
+def _number(value: str | int, most: int = _MAX_NUMBER) -> int:
+    if not _DIGITS.fullmatch(str(value)):
+        raise ValueError(f"{value!r} cannot be a size, a time or an id")
     number = int(value)
     if not 0 <= number <= most:
         raise ValueError(f"{number} cannot be a size, a time or an id")
@@ -315,13 +332,13 @@ def _number(value: str | float, most: int = _MAX_NUMBER) -> int:
 
 def _pax(data: bytes) -> dict[str, str]:
     """Parse the records of an extended header: length, key, value (POSIX pax, "pax Extended Header")."""
-    found = {}
-    while data:
-        digits = data[: data.find(b" ")]
-        length = int(digits)
-        record, data = data[len(digits) + 1 : length], data[length:]
-        key, equals, value = record.partition(b"=")
-        if not equals or not value.endswith(b"\n") or len(digits) + 1 + len(record) != length:
+    found, at = {}, 0
+    while at < len(data):
+        length = _LENGTH.match(data, at)
+        end = at + int(length[1]) if length else 0
+        key, equals, value = data[length.end() if length else 0 : end].partition(b"=")
+        if not length or not equals or not value.endswith(b"\n") or end > len(data):
             raise ValueError("an extended header is damaged")
+        at = end
         found[key.decode("utf-8")] = value[:-1].decode("utf-8", "surrogateescape")
     return found

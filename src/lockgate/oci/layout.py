@@ -32,7 +32,7 @@ from lockgate.oci.names import Names
 from lockgate.oci.seen import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
@@ -146,6 +146,9 @@ class Layout(Names):
             )
         return Digest(digest).check(data, str(path))
 
+    def offer(self, data: bytes) -> None:
+        """Do nothing: what is here is read here."""
+
     @contextlib.contextmanager
     def stream(self, digest: str) -> Iterator[BinaryIO]:
         """Open a blob for reading in pieces. Its bytes are not checked: call `verify` first."""
@@ -179,6 +182,9 @@ class Layout(Names):
             )
         self.seen.add(digest, before, after)
         return size
+
+    def begin(self, digest: str, names: Sequence[str]) -> None:
+        """Do nothing: what is here need not be asked for early."""
 
     def check(self, digest: str) -> tuple[Descriptor, ...]:
         """Check every blob below an index or a manifest, as `verify_image`; nothing is left out."""

@@ -6,8 +6,10 @@ the same time; what was got is kept for the run.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, TypeVar
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from lockgate.base.errors import (
     DigestMismatch,
@@ -21,7 +23,7 @@ from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MANIFEST, MAX_JSON, Descriptor, Index, Manifest, is_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -31,7 +33,7 @@ JOBS = 4
 """Questions that are asked at the same time."""
 
 MAX_KEPT = 64 << 20
-"""Bytes of one image's manifests and evidence that are kept; what is beyond is asked for when it is needed."""
+"""Bytes of manifests and evidence that are kept; what is older is asked for once more when it is needed."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -39,6 +41,10 @@ B = TypeVar("B")
 
 class Readable(Protocol):
     """A place that an image and its evidence are read from."""
+
+    def begin(self, digest: str, names: Sequence[str]) -> None:
+        """Learn what will be asked for: an image, its referrers, and these names."""
+        ...
 
     def check(self, digest: str) -> tuple[Descriptor, ...]:
         """Check the bytes of everything below an index or a manifest; return the layers that were left out.
@@ -66,9 +72,22 @@ class Readable(Protocol):
         """
         ...
 
+    def offer(self, data: bytes) -> None:
+        """Take notice of bytes that may be those of a blob; a place that is at hand has no use for them."""
+        ...
+
+
+@runtime_checkable
+class Tagged(Protocol):
+    """A source that hands out what a tag points at in one answer."""
+
+    def tagged(self, name: str) -> tuple[Descriptor, bytes] | None:
+        """Return what a tag points at now, checked; None when there is no such tag."""
+        ...
+
 
 class Elsewhere:
-    """A registry or an archive.
+    """A registry or an archive. For as many images as one likes: what is kept of them is bounded.
 
     Args:
         source: the place.
@@ -78,8 +97,13 @@ class Elsewhere:
     def __init__(self, source: Source, *, layers: bool) -> None:
         self._source, self._layers = source, layers
         self._pool = ThreadPoolExecutor(JOBS)
-        self._kept: dict[str, bytes] = {}
-        self._room = MAX_KEPT
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._turn = threading.Lock()
+        self._lists: dict[str, Future[tuple[Descriptor, ...]]] = {}
+        """Lists of referrers that were asked for, by digest; each answers one question."""
+        self._tags: dict[str, Future[Descriptor | None]] = {}
+        """The same for tags."""
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +115,11 @@ class Elsewhere:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, digest: str, names: Sequence[str]) -> None:
+        """Ask for lists and tags already, while the image is looked at."""
+        self._lists = {digest: self._pool.submit(self._source.referrers, digest)}
+        self._tags = {name: self._pool.submit(self._resolve, name) for name in names}
 
     def check(self, digest: str) -> tuple[Descriptor, ...]:
         """Check index, manifests and configurations, and the layers when they are to be read."""
@@ -116,7 +145,8 @@ class Elsewhere:
 
     def referrers(self, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
         """Return the referrers that the place lists; what they hold is fetched ahead."""
-        every = self._source.referrers(digest)
+        asked = self._lists.pop(digest, None)
+        every = self._source.referrers(digest) if asked is None else asked.result()
         if len(every) > MAX_MANIFESTS:
             raise TrustError(
                 f"{Digest(digest).short} in {self._source.label} has more than {MAX_MANIFESTS} referrers",
@@ -129,11 +159,25 @@ class Elsewhere:
 
     def named(self, name: str) -> tuple[Descriptor, ...]:
         """Return what a tag points at; what it holds is fetched ahead."""
-        found = self._source.resolve(name)
+        asked = self._tags.pop(name, None)
+        found = self._resolve(name) if asked is None else asked.result()
         if found is None:
             return ()
-        self._ahead([found])
+        self._evidence(found)
         return (found,)
+
+    def _resolve(self, name: str) -> Descriptor | None:
+        if not isinstance(self._source, Tagged):
+            return self._source.resolve(name)
+        answer = self._source.tagged(name)
+        if answer is None:
+            return None
+        self._keep(answer[0].digest, answer[1])
+        return answer[0]
+
+    def offer(self, data: bytes) -> None:
+        """Keep bytes that may be those of a blob, and that it need then not be asked for."""
+        self._keep(Digest.of(data), data)
 
     def fetch(self, descriptor: Descriptor, *, limit: int = MAX_JSON) -> bytes | None:
         """Return a manifest or blob; what was got in this run is not asked for again."""
@@ -149,9 +193,14 @@ class Elsewhere:
         return found
 
     def _keep(self, digest: str, data: bytes) -> None:
-        if len(data) <= self._room:
-            self._room -= len(data)
+        with self._turn:
+            if len(data) > MAX_KEPT or digest in self._kept:
+                return
             self._kept[digest] = data
+            self._size += len(data)
+            while self._size > MAX_KEPT:
+                _, gone = self._kept.popitem(last=False)
+                self._size -= len(gone)
 
     def _ahead(self, manifests: Iterable[Descriptor]) -> None:
         """Fetch manifests and their layers, several at once."""
@@ -161,7 +210,8 @@ class Elsewhere:
         try:
             data = self.fetch(manifest)
             for layer in Manifest.parse(data).layers if data else ():
-                self.fetch(layer, limit=self._room)
+                if layer.size <= MAX_KEPT:
+                    self.fetch(layer, limit=MAX_KEPT)
         except LockgateError:
             return  # whoever asks for it is told why it is not there
 

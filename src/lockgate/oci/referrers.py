@@ -48,6 +48,8 @@ class Referrers:
     def __init__(self, transport: Transport, manifests: Manifests, settling: Settling) -> None:
         self._transport, self._manifests, self._settling = transport, manifests, settling
         self._offered: bool | None = None
+        self._absent = False
+        """True once the registry has answered that it knows no such API; it is not asked again."""
 
     def list(self, digest: str) -> tuple[Descriptor, ...]:
         """Return what is listed for a digest, by the registry or, where it does not, by the tag.
@@ -55,7 +57,7 @@ class Referrers:
         Raises:
             RegistryError: there is no answer, or none that can be read.
         """
-        found = self._from_api(digest)
+        found = None if self._absent else self._from_api(digest)
         if found is None:
             held = self._manifests.fetch(fallback_tag(digest))
             found = _parse(held[1], self._transport.endpoint.name) if held else ()
@@ -115,7 +117,9 @@ class Referrers:
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
             self._offered = answer.status == 200 and kind == INDEX
             if not self._offered:
-                # Some registries answer for what they do not know with a page for people.
+                # Some registries answer for what they do not know with a page for people. One that knows the API
+                # answers for every digest, also for those that it does not hold ("Listing Referrers").
+                self._absent = answer.status == 404
                 return None
             found += _parse(answer.body, where.name)
             url = next_page(answer.headers.get("link", ""))

@@ -94,8 +94,16 @@ class Registry:
         Raises:
             RegistryError: it is of a type that is not read.
         """
-        found = self._manifests.fetch(name)
+        found = self.tagged(name)
         return found[0] if found else None
+
+    def tagged(self, name: str) -> tuple[Descriptor, bytes] | None:
+        """Return what a tag points at now, with its bytes; None when there is no such tag.
+
+        Raises:
+            RegistryError: it is of a type that is not read.
+        """
+        return self._manifests.fetch(name)
 
     def manifest(self, digest: str) -> bytes | None:
         """Return an index or manifest as it was served, checked; None when it is not there.

@@ -39,6 +39,7 @@ PAUSE = 0.5
 LONGEST_PAUSE = 60.0
 """A registry that asks to wait longer, in seconds, is not waited for."""
 
+_WHOLE = ("http://", "https://")
 _HOPS = 5
 _LOGINS = 2
 """401s that one request may get: one for the first token, one for a token that has just ended."""
@@ -162,7 +163,8 @@ class Transport:
 
     def _join(self, base: httpx2.URL, url: str) -> httpx2.URL:
         try:
-            return base.join(url)
+            # An address that is whole need not be joined, which takes two more readings of it.
+            return httpx2.URL(url) if url.startswith(_WHOLE) else base.join(url)
         except faults.FOREIGN as error:
             raise faults.unreachable(error, self.endpoint.host) from None
 

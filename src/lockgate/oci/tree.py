@@ -52,6 +52,8 @@ class Tree:
         self._names: list[str] = []
         self._owners = os.geteuid() == 0
         self._folders: dict[Parts, _Later] = {}
+        self._layer: LayerReader | None = None
+        """The layer that is applied; folders that its entries imply count as entries."""
         self._fresh: set[Parts] = set()
         """Paths of the current layer with their parents: its whiteouts do not apply to them."""
 
@@ -70,13 +72,14 @@ class Tree:
             DigestMismatch, UsageError: as `LayerReader.entries`.
             OSError: the file system refuses.
         """
-        self._fresh = set()
+        self._fresh, self._layer = set(), layer
         for member in layer.entries():
             try:
                 self._entry(member, layer)
             except _Refused as refused:
                 layer.check_blob()
                 raise refused.error(layer, member.name) from None
+        self._layer = None
 
     def add_mount_points(self, folders: Sequence[str], etc: Sequence[str]) -> None:
         """Make the folders, and the files in `etc`, that the image lacks."""
@@ -217,6 +220,8 @@ class Tree:
             except FileNotFoundError:
                 if not make:
                     raise
+                if self._layer is not None and not self._layer.room():
+                    raise _Refused("needs too many folders") from None
                 os.mkdir(name, 0o700, dir_fd=self._chain[-1])
                 self._folders[*self._names, name] = _IMPLIED
                 folder = os.open(name, _FOLDER, dir_fd=self._chain[-1])

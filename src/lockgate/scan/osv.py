@@ -75,8 +75,14 @@ def advisories(entry: Any, *, what: str) -> Iterator[PythonAdvisory]:
     for name in sorted({_normal(one.package.name) for one in found.affected if _is_python(one)}):
         parts = [one for one in found.affected if _normal(one.package.name) == name]
         ranges = [one for part in parts for one in part.ranges if one.type == "ECOSYSTEM"]
-        specifiers = [text for one in ranges for text in _specifiers(one.events)]
-        specifiers += _listed([text for part in parts for text in part.versions], specifiers)
+        try:
+            specifiers = [text for one in ranges for text in _specifiers(one.events)]
+            specifiers += _listed([text for part in parts for text in part.versions], specifiers)
+            patched = _ordered(
+                {event.fixed for one in ranges for event in one.events if event.fixed}
+            )
+        except ValueError as error:
+            raise UsageError(f"{what} names a version that is none: {str(error)[:200]}") from None
         if not specifiers:
             raise UsageError(f"{what} names no version of {name} that is vulnerable")
         yield PythonAdvisory(
@@ -84,9 +90,7 @@ def advisories(entry: Any, *, what: str) -> Iterator[PythonAdvisory]:
             aliases=tuple(sorted(set(found.aliases))),
             package=name,
             vulnerable=tuple(dict.fromkeys(specifiers)),
-            patched=_ordered(
-                {event.fixed for one in ranges for event in one.events if event.fixed}
-            ),
+            patched=patched,
             cvss=_vector(found.severity),
             title=_title(found.summary or found.details),
         )

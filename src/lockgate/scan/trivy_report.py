@@ -256,11 +256,11 @@ def _next_fixed(found: _Vulnerability, target: str) -> str:
     """Return the lowest fixed version above the installed one; Trivy lists one for each branch."""
     if target not in _PYTHON or "," not in found.fixed:
         return found.fixed
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         installed = Version(found.version)
         versions = sorted(Version(text.strip()) for text in found.fixed.split(","))
-    except InvalidVersion:
-        return found.fixed
+    except ValueError:
+        return found.fixed  # no version, or one of more digits than a number may have
     return next((str(version) for version in versions if version > installed), found.fixed)

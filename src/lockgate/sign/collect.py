@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.base.canonical import encode
 from lockgate.base.errors import DigestMismatch, TrustError
 from lockgate.oci.digest import Digest
-from lockgate.sign import dsse, legacy, predicate, referrers
+from lockgate.sign import bundle, dsse, legacy, predicate, referrers
 from lockgate.sign.evidence import (
     Evidence,
     Fault,
@@ -60,6 +61,9 @@ def _bundles(place: Readable, subject: str, trust: Trust) -> Iterator[Evidence |
             held = referrers.load(place, subject, referrer)
             listed_as = held.predicate_type
             yield from_bundle(held.bundle, subject=subject, listed_as=listed_as, trust=trust)
+            inside = bundle.parse(held.bundle)
+            # In the older form the same envelope is a layer, whose bytes are known then.
+            place.offer(encode(dsse.build(inside.payload, inside.signature)))
         except TrustError as error:
             yield _fault(listed_as, error)
 

@@ -44,9 +44,11 @@ def parse(data: bytes, *, what: str) -> Pem:
         raise KeyRefused(f"{what} is empty", hint="make a key pair with `cosign generate-key-pair`")
     if len(data) > MAX_BYTES:
         raise KeyRefused(f"{what} is larger than a key can be", hint="check the path")
-    blocks = list(_BLOCK.finditer(data))
-    if len(blocks) != 1 or data.count(b"-----BEGIN") != 1:
-        found = "several keys" if len(blocks) > 1 else "no key"
+    begun = data.count(b"-----BEGIN")
+    # The pattern looks for the end of every beginning, so that it is tried on one alone.
+    blocks = list(_BLOCK.finditer(data)) if begun == 1 else []
+    if not blocks:
+        found = "several keys" if begun > 1 else "no key"
         raise KeyRefused(
             f"{what} holds {found} in PEM form",
             hint="it needs one block between -----BEGIN … KEY----- and -----END … KEY-----",

@@ -13,6 +13,7 @@ from lockgate.base.errors import (
     TrustError,
 )
 from lockgate.oci.digest import Digest
+from lockgate.sign import legacy
 from lockgate.sign.collect import collect
 from lockgate.sign.combine import AllOf
 from lockgate.sign.evidence import Trust
@@ -82,6 +83,8 @@ def verify(
             f"{name} trusts identities and has no trusted root, so none of them can be proven",
             hint=f"set `trusted_root` of `{name}` in `lockgate.yaml`",
         )
+    kinds = (legacy.SIGNATURES, legacy.ATTESTATIONS)
+    place.begin(digest, tuple(legacy.tag(digest, one) for one in kinds))
     left = place.check(digest)
     trust = Trust(
         keys=tuple(keys),

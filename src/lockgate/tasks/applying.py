@@ -203,12 +203,12 @@ def prove(ways: Ways, env: str, reference: str, identities: str) -> Proven:
         publishing.sign(session, built)
         text = built.artifact.subject
     held = configuring.identities(session, identities)
-    with publishing.opened(ways, text) as (place, digest):
-        found = list(
-            descending.verifications(
-                ways, place, digest, text, descending.Asked(env, (), layers=False)
-            )
-        )
+    asked = descending.Asked(env, ())
+    with (
+        publishing.opened(ways, text) as (place, digest),
+        places.Doors(ways, layers=False) as doors,
+    ):
+        found = list(descending.verifications(doors, place, digest, text, asked))
         _require(found, env)
         # What is applied is read from the very bytes that were verified just now, by their digest.
         artifact, resources = package.read(place, digest, identities=held, name=text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.tasks.command import Flags, helps, reported
+from lockgate.tasks.command import Flags, helps, reported, worded
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -264,6 +264,7 @@ def pull(
     ),
 )
 @reported
+@worded("reference")
 def inspect(
     context: Context,
     reference: str = "",

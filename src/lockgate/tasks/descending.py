@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lockgate.oci.readable import Readable
     from lockgate.sign.model import Verification
-    from lockgate.tasks.places import Ways
+    from lockgate.tasks.places import Doors, Ways
 
 
 class Asked(NamedTuple):
@@ -24,12 +24,10 @@ class Asked(NamedTuple):
     env: str
     entries: Sequence[str]
     """Requirements in place of the environment's; for images, since an artifact has requirements of its own."""
-    layers: bool
-    """Read layers of a registry, too."""
 
 
 def verifications(
-    ways: Ways, place: Readable, digest: str, text: str, asked: Asked
+    doors: Doors, place: Readable, digest: str, text: str, asked: Asked
 ) -> Iterator[tuple[str, Verification]]:
     """Yield what was found, with how to name it to people: of the image, or of an artifact and what is in it.
 
@@ -41,11 +39,11 @@ def verifications(
     from lockgate.config import package
 
     if not package.is_artifact(place, digest):
-        yield text, _image(ways, place, digest, asked)
+        yield text, _image(doors.ways, place, digest, asked)
         return
     from lockgate.tasks import publishing
 
-    found = publishing.verification(ways.session, digest, asked.env, place=place)
+    found = publishing.verification(doors.ways.session, digest, asked.env, place=place)
     # Its one layer is what the images are read from, right here.
     found = msgspec.structs.replace(found, unread=())
     if not found.met:
@@ -59,11 +57,9 @@ def verifications(
         package.read(place, digest, name=text)
     for one in artifact.images:
         image = PinnedRef.parse(one)
-        with places.reading(ways, _where(ways, place, image), layers=asked.layers) as (
-            there,
-            named,
-        ):
-            yield image.name, _with_base(there, named, _image(ways, there, named, asked))
+        there, named = doors.open(_where(doors.ways, place, image))
+        found = _image(doors.ways, there, named, asked)
+        yield image.name, _with_base(there, named, found)
 
 
 def _image(ways: Ways, place: Readable, digest: str, asked: Asked) -> Verification:

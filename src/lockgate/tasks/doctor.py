@@ -206,7 +206,7 @@ def _tools(session: Session) -> tuple[Need, ...]:
 
     declared = gotools.catalogue(session.root).values()
     return tuple(
-        Need(tool.name, f"from {tool.folder.name}, for tests and the cluster", False, look(tool))
+        Need(tool.name, f"Go tool of tools/{tool.folder.name}", False, look(tool))
         for tool in declared
     )
 

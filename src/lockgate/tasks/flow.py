@@ -39,7 +39,7 @@ def flow(context: Context, env: str = "") -> None:
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    for component in session.settings.components:
+    for component in session.components(""):
         found = flowing.states(session, component, env)
         for stage in STAGES:
             sys.stdout.write(

@@ -12,7 +12,7 @@ from lockgate.base.errors import UsageError
 from lockgate.base.files import exclusive
 from lockgate.oci.digest import Digest
 from lockgate.scan import trivy_install
-from lockgate.tasks import judging
+from lockgate.tasks import configuring, judging
 from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
@@ -38,23 +38,26 @@ def targets(session: Session, env: str) -> list[Target]:
     Raises:
         UsageError: there is no such environment, or the named one has no manifests.
     """
-    if env:
-        name, environment = session.settings.target(env)
-        found = Target(name, environment, _overlay(name))
-        if not (session.root / found.overlay).is_dir():
-            raise UsageError(
-                f"{name} has no manifests: there is no folder {found.overlay}",
-                hint="write a kustomization there",
-            )
-        return [found]
-    every = [
-        Target(name, one, _overlay(name)) for name, one in session.settings.environments.items()
-    ]
-    return [one for one in every if (session.root / one.overlay).is_dir()]
+    settings = session.settings
+    if not env:
+        every = (_target(session, name) for name in settings.environments)
+        # A folder that the settings name must be there; the usual one need not.
+        return [
+            one for one in every if one.environment.overlay or (session.root / one.overlay).is_dir()
+        ]
+    found = _target(session, env)
+    if not (session.root / found.overlay).is_dir():
+        raise UsageError(
+            f"{found.name} has no manifests: there is no folder {found.overlay}",
+            hint="write a kustomization there, or name its folder as the environment's `overlay`",
+        )
+    return [found]
 
 
-def _overlay(name: str) -> str:
-    return f"k8s/overlays/{name}"
+def _target(session: Session, env: str) -> Target:
+    name, environment = session.settings.target(env)
+    path = os.path.relpath(configuring.overlay(session, name), session.root)
+    return Target(name, environment, path)
 
 
 def run(session: Session, target: Target) -> tuple[Inspection, bool]:
@@ -105,19 +108,18 @@ def render(session: Session, target: Target) -> tuple[Resource, ...]:
         UsageError: the overlay cannot be rendered.
         ToolError: there is no kustomize, and none could be built.
     """
-    from lockgate.build import gotools
-    from lockgate.config import development, kustomize
+    from lockgate.config import development
+    from lockgate.config import overlay as overlays
     from lockgate.config.resource import parse
 
     folder = session.root / target.overlay
     made = development.provide(folder, accepted=target.environment.development_key)
     if made:
-        names = ", ".join(made)
-        session.console.say("check", f"made for development, ignored by git: {names}")
-    renderer = kustomize.find(
-        lambda: gotools.binary("kustomize", root=session.root, cache=user_cache())
-    )
-    return parse(renderer.build(folder), where=target.overlay)
+        session.console.say("check", f"made for development: {', '.join(made)}", tone="warn")
+    overlays.check(overlays.look(folder))
+    # What SOPS has encrypted stays so: whoever checks has no need of the keys.
+    data = configuring.renderer(session).build(folder)
+    return parse(data, where=f"{target.overlay} (rendered)")
 
 
 def _tools() -> str:

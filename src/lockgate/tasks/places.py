@@ -14,6 +14,8 @@ from lockgate.oci.reference import ImageRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
 
     from lockgate.oci.connection import World
     from lockgate.oci.endpoint import Endpoint
@@ -157,32 +159,59 @@ def resolve(source: Source, place: Place) -> str:
     return found.digest
 
 
-@contextlib.contextmanager
-def reading(ways: Ways, text: str, *, layers: bool) -> Iterator[tuple[Readable, str]]:
-    """Open the place that a person's word names for reading; yield it and the image's digest.
-
-    A name or tag is resolved here, once; whatever is read afterwards goes by the digest.
+class Doors:
+    """Places that are read from. Each registry and each archive is opened once, however many images it has.
 
     Args:
         ways: how places are reached.
-        text: what was typed.
         layers: read layers of a registry, too; those of other places always are.
-
-    Raises:
-        UsageError: it names no place, or the image is not there.
-        RegistryError: the registry is out of reach, or does not hold it.
     """
-    from lockgate.oci.readable import Elsewhere
-    from lockgate.tasks import signing
 
-    place = Place.parse(text)
-    if place.kind == "store":
-        yield ways.session.layout, signing.resolve(ways.session, text)
-        return
-    with source(ways, place) as found:
-        digest = resolve(found, place)
-        with Elsewhere(found, layers=layers or place.kind == "archive") as readable:
-            yield readable, digest
+    def __init__(self, ways: Ways, *, layers: bool) -> None:
+        self.ways, self._layers = ways, layers
+        self._stack = contextlib.ExitStack()
+        self._opened: dict[tuple[str, str], tuple[Source, Readable]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def open(self, text: str) -> tuple[Readable, str]:
+        """Return the place that a person's word names, and the image's digest.
+
+        A name or tag is resolved here, once; whatever is read afterwards goes by the digest.
+
+        Raises:
+            UsageError: it names no place, or the image is not there.
+            RegistryError: the registry is out of reach, or does not hold it.
+        """
+        from lockgate.oci.readable import Elsewhere
+        from lockgate.tasks import signing
+
+        place = Place.parse(text)
+        if place.kind == "store":
+            return self.ways.session.layout, signing.resolve(self.ways.session, text)
+        key = (place.kind, place.where)
+        if key not in self._opened:
+            opened = self._stack.enter_context(source(self.ways, place))
+            whole = self._layers or place.kind == "archive"
+            self._opened[key] = opened, self._stack.enter_context(Elsewhere(opened, layers=whole))
+        found, readable = self._opened[key]
+        return readable, resolve(found, place)
+
+
+@contextlib.contextmanager
+def reading(ways: Ways, text: str, *, layers: bool) -> Iterator[tuple[Readable, str]]:
+    """Open one place for reading; otherwise as `Doors`."""
+    with Doors(ways, layers=layers) as doors:
+        yield doors.open(text)
 
 
 def within(ways: Ways, env: str, text: str) -> str:

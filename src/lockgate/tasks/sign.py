@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lockgate.build.model import Image
     from lockgate.sign.model import Verification
     from lockgate.tasks.descending import Asked
-    from lockgate.tasks.places import Ways
+    from lockgate.tasks.places import Doors
     from lockgate.tasks.session import Session
     from lockgate.tasks.signing import Done
 
@@ -111,13 +111,13 @@ def _fingerprint(text: str) -> str:
 
 
 @task(
-    iterable=["require", "insecure"],
+    iterable=["reference", "require", "insecure"],
     help=helps(
         "component",
         "env",
         "plan",
         "json",
-        reference="name in the store, digest, host/name:tag, host/name@sha256:… or archive:PATH",
+        reference="name in the store, digest, host/name:tag, host/name@sha256:… or archive:PATH; may be repeated",
         require="what must hold instead of the environment's list: an entry, or `default`; may be repeated",
         authority="file with the certificates (PEM) that the registry's is signed by",
         insecure="host that is spoken to by plain HTTP; may be repeated",
@@ -129,7 +129,7 @@ def _fingerprint(text: str) -> str:
 def verify(
     context: Context,
     component: str = "",
-    reference: str = "",
+    reference: list[str] | None = None,
     env: str = "",
     require: list[str] | None = None,
     authority: str = "",
@@ -152,34 +152,35 @@ def verify(
         session.console.block(trusting.described(session, env, entries))
         return
     ways = places.Ways(session, authority, insecure or ())
-    asked = Asked(env, entries, read_layers)
-    verifications = [
-        each
-        for one in ([reference] if reference else session.components(component))
-        for each in _verify(ways, one, asked, json)
-    ]
+    asked = Asked(env, entries)
+    with places.Doors(ways, layers=read_layers) as doors:
+        verifications = [
+            each
+            for one in (reference or session.components(component))
+            for each in _verify(doors, one, asked, json)
+        ]
     for verification in verifications:
         insist(verification)
 
 
-def _verify(ways: Ways, text: str, asked: Asked, json: bool) -> Iterator[Verification]:
+def _verify(doors: Doors, text: str, asked: Asked, json: bool) -> Iterator[Verification]:
     """Verify what a word names, show what was found, and keep it when it is the image of a component."""
     from lockgate.oci.digest import Digest
     from lockgate.sign.verify import lines
     from lockgate.tasks import descending, places
 
-    session, where = ways.session, places.within(ways, asked.env, text)
-    with places.reading(ways, where, layers=asked.layers) as (place, digest):
-        for name, found in descending.verifications(ways, place, digest, text, asked):
-            session.console.say("verify", f"{name}  {Digest(found.subject).short}")
-            if name in session.settings.components and text == name and not asked.entries:
-                session.keep(name, "verification", found)
-            if json:
-                session.emit(found)
-            else:
-                sys.stdout.write("\n".join(lines(found)) + "\n")
-                sys.stdout.flush()
-            yield found
+    session = doors.ways.session
+    place, digest = doors.open(places.within(doors.ways, asked.env, text))
+    for name, found in descending.verifications(doors, place, digest, text, asked):
+        session.console.say("verify", f"{name}  {Digest(found.subject).short}")
+        if name in session.settings.components and text == name and not asked.entries:
+            session.keep(name, "verification", found)
+        if json:
+            session.emit(found)
+        else:
+            sys.stdout.write("\n".join(lines(found)) + "\n")
+            sys.stdout.flush()
+        yield found
 
 
 def collection() -> Collection:

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 PASSING: dict[str, Fault] = {
     "429": wrongs.fails(429, retry_after="1"),
-    "500": wrongs.fails(500),
-    "502": wrongs.fails(502),
-    "503": wrongs.fails(503),
+    "5xx": wrongs.in_turn(*map(wrongs.fails, (500, 502, 503, 504))),
     "reset": wrongs.resets,
     "lost": wrongs.lost,
     "cut": wrongs.cut(100),
@@ -53,7 +51,8 @@ def test_what_passes_is_got_over(name: str, shop: Shop) -> None:
             assert len(proxy.seen) > 20
         proof()
     if name == "429":
-        assert all(1 <= one < 1 + PAUSE for one in shop.pauses.seconds)
+        # As long as the registry asked for, and then some.
+        assert sum(1 <= one < 1 + PAUSE for one in shop.pauses.seconds) > 60
 
 
 class Cell(NamedTuple):

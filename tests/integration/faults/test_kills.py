@@ -36,6 +36,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Descriptor]
     return layout, root
 
 
+one_registry = pytest.mark.parametrize("running", ["distribution"], indirect=True)
+"""What a reader leaves behind lies on this machine, and is the same whoever was read from."""
+
+
 class Stop:
     """Holds the answer to request `number`, and every later request, until the test has killed who asked.
 
@@ -94,6 +98,7 @@ def test_a_push_killed_at_every_request(
     assert count > 25
 
 
+@one_registry
 def test_a_pull_killed_at_every_request(
     running: Running, small: tuple[Layout, Descriptor], shop: Shop, tmp_path: Path
 ) -> None:
@@ -111,6 +116,7 @@ def test_a_pull_killed_at_every_request(
     assert count > 15
 
 
+@one_registry
 def test_a_copy_killed_at_every_request(
     running: Running, small: tuple[Layout, Descriptor], shop: Shop, tmp_path: Path
 ) -> None:

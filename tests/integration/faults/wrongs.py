@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from typing import TYPE_CHECKING
@@ -20,6 +21,16 @@ def fails(status: int, **headers: str) -> Fault:
 
     def fault(exchange: Exchange) -> None:
         exchange.answer(Answered(status, named, b""))
+
+    return fault
+
+
+def in_turn(*faults: Fault) -> Fault:
+    """Do one after the other, and begin again."""
+    order = itertools.cycle(faults)
+
+    def fault(exchange: Exchange) -> None:
+        next(order)(exchange)
 
     return fault
 

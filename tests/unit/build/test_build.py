@@ -22,7 +22,7 @@ from lockgate.base.canonical import decode, encode
 from lockgate.base.errors import MirrorError, UsageError
 from lockgate.build.build import Ingredients, build
 from lockgate.build.layer import Entry
-from lockgate.build.model import Image, Package, Source
+from lockgate.build.model import GoSources, Image, Package, Source
 from lockgate.build.plan import Plan, builder_id
 from lockgate.build.tree import SourceFile, content_digest, source_files
 from lockgate.oci.digest import Digest
@@ -105,6 +105,12 @@ class Bench:
     def dependencies(self, platform: str) -> Ingredients:
         """The wheels' files."""
         return self._ingredients("dependencies", platform, package("pypi", "flask"))
+
+    def program(self, platform: str, sources: GoSources, name: str) -> Ingredients:
+        """A compiled program, which shares a module with every other one."""
+        made = self._ingredients(name, platform, package("gobinary", "shared"))
+        entry = Entry(f"usr/local/bin/{name}", "file", 0o755, sources.content.encode())
+        return made._replace(entries=[entry])
 
     def _ingredients(self, name: str, platform: str, held: Package) -> Ingredients:
         self.asked.append(f"{name} {platform}")

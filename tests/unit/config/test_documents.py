@@ -116,6 +116,12 @@ def test_what_is_not_read_is_named_with_its_line(text: str, problem: str) -> Non
     assert problem in message
 
 
+def test_what_ends_a_line_to_some_is_to_be_escaped() -> None:
+    """YAML 1.1 breaks the line at U+0085, 1.2 does not; escaped it is read by all."""
+    assert "line 2: the character U+0085" in refused("a: 1\nb: 'x\x85y'\n").message
+    assert read('b: "x\\u0085y"\n') == [{"b": "x\x85y"}]
+
+
 def test_input_that_is_no_text_is_refused() -> None:
     """Bytes that are not UTF-8 are named as such."""
     with pytest.raises(UsageError, match="is not UTF-8 text"):

@@ -182,6 +182,15 @@ def test_trivy_sees_no_value_of_a_secret_and_a_digest_for_each_component() -> No
     assert "app@sha256:" in shown
 
 
+def test_the_seal_of_an_encrypted_object_is_no_field() -> None:
+    """Nobody needs the keys to check manifests, and no judge sees what SOPS adds."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "todo"}}
+    sealed = secret | {"data": {"p": "ENC[AES256_GCM,data:eA==]"}, "sops": {"version": "3"}}
+    judges = Judges({})
+    assert run(sealed, judges=judges).passed
+    assert b"sops" not in b"".join(judges.files.values())
+
+
 def test_the_record_is_one_that_is_read_again() -> None:
     """It is kept in the cache and printed with `--json`."""
     found = run(ACCOUNT, rule="KSV-1", waivers=[waiver("KSV-1")])

@@ -32,7 +32,9 @@ from lockgate.build import (
 from lockgate.build import (
     deb,
     deb822,
+    debversion,
     distribution,
+    gomod,
     relation,
     release,
     requirements,
@@ -51,7 +53,16 @@ from lockgate.oci.manifest import CONFIG, LAYER_GZIP, Index, Manifest, manifest_
 from lockgate.oci.reference import ImageRef, PinnedRef
 from lockgate.oci.referrers import next_page
 from lockgate.oci.unpack import ImageConfig, unpack
-from lockgate.scan import bolt, bolt_reader, licences, redact, trivy_report
+from lockgate.scan import (
+    advisories,
+    bolt,
+    bolt_reader,
+    cvss,
+    debian_changelog,
+    licences,
+    redact,
+    trivy_report,
+)
 from lockgate.scan import osv as osv_advisories
 from lockgate.sign import dsse, keybox, local, pem, simplesigning, statement
 from lockgate.sign.evidence import Trust, from_bundle
@@ -323,6 +334,51 @@ License: GPL-2+ and (MIT or BSD-3-clause)
  text
 """
 
+CHANGELOG = b"""tiny (1.0-2) unstable; urgency=high
+
+  * CVE-2026-1234: read no further than the end.
+
+ -- Somebody <somebody@example.org>  Fri, 20 Nov 2026 10:00:00 +0000
+
+tiny (1.0-1) unstable; urgency=low
+
+  * First.
+
+ -- Somebody <somebody@example.org>  Fri, 13 Nov 2026 10:00:00 +0000
+"""
+
+GO_MOD = b"""module example.com/tool // a comment
+
+go 1.26.8
+
+require (
+\texample.com/a v1.2.3
+\t"example.com/b" v0.0.0-20261120100000-abcdef012345 // indirect
+)
+
+tool example.com/a/cmd/x
+replace example.com/b => ../b
+"""
+
+ADVISORIES = encode(
+    {
+        "kind": "debian",
+        "name": "Debian 13",
+        "date": "2026-11-20",
+        "licence": "Apache-2.0",
+        "notes": "",
+        "release": "13",
+        "source": "changelogs",
+        "packages": {"acl": {"fixed": {"CVE-2009-4411": "2.2.49-2 low"}, "version": "2.3.2-2"}},
+    }
+)
+
+
+def required(data: bytes) -> object:
+    """Read locked requirements, and which of them hold for an image."""
+    return requirements.applying(requirements.parse(data), "3.13", "linux/amd64")
+
+
 OSV = encode(
     {
         "id": "PYSEC-2026-1",
@@ -512,13 +568,18 @@ PARSERS: tuple[Parser, ...] = (
     ),
     of("copyright", text(debian_copyright.names), COPYRIGHT),
     of("wheel", installed, wheel()),
-    of("requirements", requirements.parse, REQUIREMENTS),
+    of("requirements", required, REQUIREMENTS),
     of("stack", lambda d: stack.load(d, what="stack.yaml"), yaml_of("stacks/python/stack.yaml")),
     of("lock of a stack", lambda d: stack_lock.parse(d, what="lock"), small_lock()),
     of("Trivy's report", trivy_report.parse, REPORT),
     of("Trivy's report, redacted", redact.redact, REPORT),
     of("BoltDB", lambda d: bolt_reader.bucket_names(lambda at, size: d[at : at + size]), DATABASE),
     of("OSV advisory", osv, OSV),
+    of("CVSS vector", text(cvss.severity), b"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"),
+    of("Debian version", text(debversion.key), b"1:2.0~rc1+dfsg-1+b1", b"0"),
+    of("Debian changelog", text(debian_changelog.fixes), CHANGELOG),
+    of("go.mod", lambda d: gomod.parse(d, what="go.mod"), GO_MOD),
+    of("embedded advisories", lambda d: advisories.parse(d, what="file"), ADVISORIES),
     of("licences", licences.parse, yaml_of("policies/licences.yaml")),
     of("waivers", waivers, WAIVERS),
     of(

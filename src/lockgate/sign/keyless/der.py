@@ -12,6 +12,12 @@ SEQUENCE, SET = 0x30, 0x31
 _LONGEST = 4
 """Bytes of a length; nothing here is larger than some kilobytes."""
 
+MAX_BYTES = 256 * 1024
+"""Largest element that is read; a timestamp with all its certificates has some kilobytes."""
+
+_MAX_OID = 64
+"""Most bytes of an object identifier; those in use have about ten."""
+
 
 class Value(NamedTuple):
     """One element."""
@@ -27,9 +33,10 @@ class Value(NamedTuple):
         Raises:
             SignatureInvalid: the body is not a row of elements.
         """
-        found, rest = [], self.body
-        while rest:
-            one, rest = _read(rest)
+        found, at = [], 0
+        while at < len(self.body):
+            one = _read(self.body, at)
+            at += len(one.raw)
             found.append(one)
         return found
 
@@ -48,10 +55,12 @@ def read(data: bytes) -> Value:
     """Return the one element that `data` is.
 
     Raises:
-        SignatureInvalid: it is none, or something follows.
+        SignatureInvalid: it is none, is too long, or something follows.
     """
-    found, rest = _read(data)
-    if rest:
+    if len(data) > MAX_BYTES:
+        raise damaged(f"it has more than {MAX_BYTES} bytes")
+    found = _read(data, 0)
+    if len(found.raw) != len(data):
         raise damaged("bytes follow behind the end")
     return found
 
@@ -68,7 +77,9 @@ def oid(value: Value) -> str:
     """Return an OBJECT IDENTIFIER in its dotted form (X.690, 8.19)."""
     parts: list[int] = []
     current = 0
-    for byte in value.expect(OID).body:
+    if len(value.expect(OID).body) > _MAX_OID:
+        raise damaged("an object identifier is too long")
+    for byte in value.body:
         current = current << 7 | byte & 0x7F
         if not byte & 0x80:
             parts.append(current)
@@ -79,22 +90,23 @@ def oid(value: Value) -> str:
     return ".".join(str(one) for one in (first, parts[0] - 40 * first, *parts[1:]))
 
 
-def _read(data: bytes) -> tuple[Value, bytes]:
-    if len(data) < 2 or data[0] & 0x1F == 0x1F:
+def _read(data: bytes, at: int) -> Value:
+    """Return the element that begins at an offset."""
+    if len(data) < at + 2 or data[at] & 0x1F == 0x1F:
         raise damaged("an element has no head, or one that is not used here")
-    size, start = data[1], 2
+    size, start = data[at + 1], at + 2
     if size & 0x80:
         many = size & 0x7F
-        start = 2 + many
+        start += many
         if not 1 <= many <= _LONGEST or len(data) < start:
             raise damaged("a length is not definite, or not possible")
-        size = int.from_bytes(data[2:start], "big")
+        size = int.from_bytes(data[at + 2 : start], "big")
         if size < 0x80 or size >> 8 * (many - 1) == 0:
             raise damaged("a length is not written in its shortest form")
     end = start + size
     if len(data) < end:
         raise damaged("an element is cut off")
-    return Value(data[0], data[start:end], data[:end]), data[end:]
+    return Value(data[at], data[start:end], data[at:end])
 
 
 def damaged(what: str) -> SignatureInvalid:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SIGNATURE = re.compile(r"\u2014 (\S+) (\S+)")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _HASH = 32
+_MOST_SIGNATURES = 64
+"""Signatures of one checkpoint that are read; a log has few witnesses."""
 
 
 class _Signed(NamedTuple):
@@ -133,6 +135,8 @@ def _parse(text: str) -> _Checkpoint:
         raise refused("a checkpoint is not one: a line is missing")
     if not _SIZE.fullmatch(lines[1]):
         raise refused("a checkpoint does not say how large the log is")
+    if signed.count("\n") > _MOST_SIGNATURES:
+        raise refused(f"a checkpoint has more than {_MOST_SIGNATURES} signatures")
     root = unbase64(lines[2])
     if len(root) != _HASH:
         raise refused("a checkpoint does not hold a root")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from lockgate.base.canonical import Record, decode
@@ -18,6 +19,9 @@ _SINGLE = (_OLD + "0.3", "application/vnd.dev.sigstore.bundle.v0.3+json")
 """Versions that hold the signer's certificate alone."""
 
 _MOST_TIMESTAMPS = 32
+
+_NUMBER = re.compile("[0-9]{1,19}")
+"""An int64 that is not negative has at most so many digits."""
 
 
 class _Raw(Record, frozen=True, rename="camel"):
@@ -238,7 +242,7 @@ def _entry(one: _Entry) -> Entry:
 def _number(value: str | int) -> int:
     """Return an int64 in protobuf's JSON form; nothing here can be negative."""
     text = str(value)
-    if not text.isascii() or not text.isdecimal() or int(text) >> 63:
+    if not _NUMBER.fullmatch(text) or int(text) >> 63:
         raise refused(f"a bundle has {text[:30]!r} where a number belongs")
     return int(text)
 

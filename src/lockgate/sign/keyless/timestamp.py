@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.errors import SignatureInvalid
 from lockgate.sign.keyless import der
-from lockgate.sign.keyless.chain import check_issued, public_verify
+from lockgate.sign.keyless.chain import check_issued, public_verify, readable
 from lockgate.sign.keyless.material import refused
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def check(response: bytes, signed: bytes, root: TrustedRoot) -> dt.datetime:
     why: SignatureInvalid | None = None
     for authority in root.timestamp_authorities:
         try:
-            _check_authority(token, authority, when)
+            with readable():
+                _check_authority(token, authority, when)
         except SignatureInvalid as error:
             why = why or error
         else:

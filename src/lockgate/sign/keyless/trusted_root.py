@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from lockgate.base.canonical import Foreign, decode
-from lockgate.base.errors import KeyRefused, LockgateError, UsageError
+from lockgate.base.errors import KeyRefused, LockgateError, SignatureInvalid, UsageError
+from lockgate.sign.keyless.chain import readable
 from lockgate.sign.public_key import PublicKey
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class TrustedRoot:
                 certificate_logs=tuple(_log(one) for one in found.ctlogs),
                 timestamp_authorities=tuple(_authority(one) for one in found.timestamp_authorities),
             )
-        except UsageError as error:
+        except (UsageError, SignatureInvalid) as error:
             raise KeyRefused(error.message, hint=_HINT) from None
         except ValueError as error:
             raise KeyRefused(f"{what} is not valid: {error}", hint=_HINT) from None
@@ -158,10 +159,9 @@ def _log(one: _Log) -> Log:
 def _authority(one: _Authority) -> Authority:
     from cryptography.x509 import load_der_x509_certificate
 
-    chain = [
-        load_der_x509_certificate(base64.b64decode(each.raw_bytes, validate=True))
-        for each in one.cert_chain.certificates
-    ]
+    raw = [base64.b64decode(each.raw_bytes, validate=True) for each in one.cert_chain.certificates]
+    with readable():
+        chain = [load_der_x509_certificate(each) for each in raw]
     if not chain:
         raise ValueError("an authority has no certificate")
     return Authority(tuple(chain), _period(one.valid_for))

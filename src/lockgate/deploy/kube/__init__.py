@@ -1,0 +1,1 @@
+"""The target `cluster`: verified resources applied to a Kubernetes API server, with an inventory."""

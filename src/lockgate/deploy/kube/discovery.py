@@ -1,0 +1,165 @@
+"""Which kinds a cluster serves, and under which path (apidiscovery.k8s.io/v2). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from lockgate.base.canonical import Foreign
+from lockgate.base.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lockgate.config.resource import ResourceId
+
+ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+"""Kubernetes 1.30 and later; 1.27 to 1.29 have it as v2beta1."""
+ACCEPT_OLDER = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+
+CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind in one version, as the cluster serves it."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` of the core."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Return the path of one object, of the collection in a namespace, or of the one in all."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        inside = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced and namespace else ""
+        return f"{root}{inside}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+class _Resource(Foreign, frozen=True, rename="camel"):
+    resource: str
+    scope: str = ""
+    response_kind: dict[str, str] | None = None
+    verbs: tuple[str, ...] | None = None
+
+
+class _Version(Foreign, frozen=True):
+    version: str
+    resources: tuple[_Resource, ...] | None = None
+
+
+class _Named(Foreign, frozen=True):
+    name: str = ""
+
+
+class _Group(Foreign, frozen=True):
+    metadata: _Named = _Named()
+    versions: tuple[_Version, ...] = ()
+
+
+class _Groups(Foreign, frozen=True):
+    kind: str
+    items: tuple[_Group, ...] = ()
+
+
+class Kinds:
+    """What a cluster serves."""
+
+    def __init__(self, served: Iterable[Kind]) -> None:
+        self._versions: dict[tuple[str, str], dict[str, Kind]] = {}
+        for one in served:
+            # Versions come in the order of the server's preference; the first one stays the first.
+            self._versions.setdefault((one.group, one.kind), {}).setdefault(one.version, one)
+
+    @property
+    def preferred(self) -> list[Kind]:
+        """Every kind, in the version that the server prefers."""
+        return [next(iter(versions.values())) for versions in self._versions.values()]
+
+    def find(self, group: str, kind: str, version: str = "") -> Kind | None:
+        """Return a kind; without a version in the one that the server prefers."""
+        versions = self._versions.get((group, kind), {})
+        return versions.get(version) if version else next(iter(versions.values()), None)
+
+    def of(self, one: ResourceId, api_version: str) -> Kind:
+        """Return the kind of an object.
+
+        Raises:
+            UsageError: the cluster does not serve it; what it serves instead is named.
+        """
+        version = api_version.rpartition("/")[2]
+        found = self.find(one.group, one.kind, version)
+        if found is not None:
+            return found
+        others = self._versions.get((one.group, one.kind))
+        hint = (
+            f"it serves it as {', '.join(kind.api_version for kind in others.values())}"
+            if others
+            else "bring its CustomResourceDefinition in the same artifact, or install what brings it"
+        )
+        raise UsageError(
+            f"{one.label}: the cluster does not know {one.kind} of {api_version}", hint=hint
+        )
+
+    def with_definitions(self, definitions: Iterable[Mapping[str, Any]]) -> Kinds:
+        """Return these and the kinds that CustomResourceDefinitions bring, where they are not served yet."""
+        own = [kind for versions in self._versions.values() for kind in versions.values()]
+        return Kinds([*own, *(kind for one in definitions for kind in kinds_of(one))])
+
+
+def parse(body: bytes) -> list[Kind]:
+    """Read one discovery document.
+
+    Raises:
+        ClusterError: it is another document: the cluster is older than Kubernetes 1.27.
+    """
+    try:
+        found = msgspec.json.decode(body, type=_Groups)
+    except msgspec.MsgspecError:
+        found = _Groups(kind="")
+    if found.kind != "APIGroupDiscoveryList":
+        raise ClusterError(
+            "the cluster does not list its kinds in the way of Kubernetes 1.27 and later",
+            hint="check that the address is an API server's: `kubectl version`",
+        )
+    return [
+        Kind(
+            group=group.metadata.name,
+            version=version.version,
+            kind=(one.response_kind or {}).get("kind", ""),
+            plural=one.resource,
+            namespaced=one.scope == "Namespaced",
+            verbs=frozenset(one.verbs or ()),
+        )
+        for group in found.items
+        for version in group.versions
+        for one in version.resources or ()
+    ]
+
+
+def kinds_of(definition: Mapping[str, Any]) -> list[Kind]:
+    """Return the kinds that one CustomResourceDefinition brings; none when it is not whole."""
+    spec = definition.get("spec") or {}
+    names = spec.get("names") or {}
+    return [
+        Kind(
+            group=spec.get("group", ""),
+            version=version.get("name", ""),
+            kind=names.get("kind", ""),
+            plural=names.get("plural", ""),
+            namespaced=spec.get("scope") == "Namespaced",
+            verbs=frozenset(("get", "list", "watch", "create", "patch", "delete", "update")),
+        )
+        for version in spec.get("versions") or ()
+        if version.get("served")
+    ]

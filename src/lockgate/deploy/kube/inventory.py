@@ -1,0 +1,279 @@
+"""The record in the cluster of what we applied there, and of what we are about to do. Pure.
+
+    ConfigMap inv-NAME
+      labels       app.kubernetes.io/name, /component: inventory, /created-by: lockgate
+      annotations  last-applied-time, source, revision, holder (see `storage`)
+      data         resources   [{"id": "todo_web_apps_Deployment", "ver": "v1", "seen": "…", "stale": true}]
+                   artifacts   ["sha256:…"]
+                   history     what was applied before, the newest last
+                   pending     what is being applied; absent when nothing is
+      binaryData   resources   the same, compressed, when it is large
+
+An entry is added before its object is, and goes only when its object is known to be gone or not ours (S1.51,
+S1.57). So whatever a run leaves behind, the record names at least all of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lockgate.base.canonical import Foreign, Record, encode
+from lockgate.base.errors import InventoryLost, LockgateError, StorageError, UsageError
+from lockgate.config.order import order_ids
+from lockgate.config.resource import ResourceId
+from lockgate.deploy.kube.ownership import GROUP, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PREFIX = "inv-"
+MOST_HISTORY = 10
+"""Artifacts that are remembered."""
+PLAIN = 256 << 10
+"""Bytes of entries up to which they are kept as text."""
+LARGEST = 1_000_000
+"""Bytes that a ConfigMap may hold, with some left for labels: the API server takes 1 MiB."""
+
+_COMPONENT = {
+    "app.kubernetes.io/component": "inventory",
+    "app.kubernetes.io/created-by": "lockgate",
+}
+SELECTOR = "app.kubernetes.io/component=inventory"
+
+
+class Entry(Record, frozen=True):
+    """One object that we applied, are about to apply, or are about to delete."""
+
+    id: ResourceId
+    version: str
+    """Version of its API, without the group."""
+    seen: str = ""
+    """What proves that nobody touched it since (`ownership.token`); empty when nothing does."""
+    stale: bool = False
+    """True when it is no longer wanted and not known to be gone."""
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` of the core."""
+        return f"{self.id.group}/{self.version}" if self.id.group else self.version
+
+
+class Applied(Record, frozen=True):
+    """One artifact that was applied, or is being applied."""
+
+    artifact: str
+    """Its digest, or `HOST/NAME@sha256:…`."""
+    source: str = ""
+    revision: str = ""
+    at: int = 0
+    """When it began, in seconds since 1970."""
+    objects: int = 0
+    """How many objects it has."""
+
+
+class Inventory(Record, frozen=True):
+    """What one inventory holds."""
+
+    namespace: str
+    name: str
+    entries: tuple[Entry, ...] = ()
+    history: tuple[Applied, ...] = ()
+    """What was applied to its end, the newest last."""
+    pending: Applied | None = None
+    """What was begun and did not come to its end."""
+
+    @property
+    def owner(self) -> Owner:
+        """Its name as objects carry it."""
+        return Owner(self.namespace, self.name)
+
+    @property
+    def current(self) -> Applied | None:
+        """What was applied last."""
+        return self.history[-1] if self.history else None
+
+
+class _Line(Foreign, frozen=True):
+    """An entry as it is written."""
+
+    id: str
+    ver: str
+    seen: str = ""
+    stale: bool = False
+
+
+def check_name(name: str) -> str:
+    """Return the name of an inventory, which is also a label's value.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,57}[a-z0-9])?", name):
+        raise UsageError(
+            f"{name!r} is no name of an inventory",
+            hint="lower-case letters, digits and hyphens, at most 59 of them",
+        )
+    return name
+
+
+def intended(known: Inventory, wanted: Mapping[ResourceId, str], what: Applied) -> Inventory:
+    """Return the record to write before anything is applied: old and new, and what is about to happen.
+
+    Args:
+        known: the record as it is.
+        wanted: version of the API of every object that should be.
+        what: the artifact.
+    """
+    entries = {
+        one.id: msgspec.structs.replace(one, stale=one.id not in wanted) for one in known.entries
+    }
+    for one, version in wanted.items():
+        seen = entries[one].seen if one in entries else ""
+        entries[one] = Entry(id=one, version=version, seen=seen)
+    return msgspec.structs.replace(known, entries=_sorted(entries), pending=what)
+
+
+def settled(
+    intent: Inventory, *, gone: Iterable[ResourceId], seen: Mapping[ResourceId, str], done: bool
+) -> Inventory:
+    """Return the record to write after: without what is gone, with what proves the rest.
+
+    Args:
+        intent: the record as it was written before.
+        gone: objects that are known to be gone, or not to be ours.
+        seen: proofs of the objects that were applied.
+        done: whether everything that was to be applied was.
+    """
+    lost = frozenset(gone)
+    entries = {
+        one.id: msgspec.structs.replace(one, seen=seen.get(one.id, one.seen))
+        for one in intent.entries
+        if one.id not in lost
+    }
+    history, pending = intent.history, intent.pending
+    if done and pending is not None:
+        last = history[-1] if history else None
+        same = last is not None and last.artifact == pending.artifact
+        history = ((*history[:-1], pending) if same else (*history, pending))[-MOST_HISTORY:]
+        pending = None
+    return msgspec.structs.replace(
+        intent, entries=_sorted(entries), history=history, pending=pending
+    )
+
+
+def united(known: Inventory, found: Iterable[Entry]) -> Inventory:
+    """Return a record with further entries; those that it has stay as they are."""
+    entries = {one.id: one for one in (*found, *known.entries)}
+    return msgspec.structs.replace(known, entries=_sorted(entries))
+
+
+def _sorted(entries: Mapping[ResourceId, Entry]) -> tuple[Entry, ...]:
+    return tuple(entries[one] for one in order_ids(entries))
+
+
+def write(inventory: Inventory, annotations: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ConfigMap of a record.
+
+    Args:
+        inventory: the record.
+        annotations: further ones, such as who holds it.
+
+    Raises:
+        StorageError: it has more entries than fit.
+    """
+    lines = [
+        {"id": one.id.key, "ver": one.version}
+        | ({"seen": one.seen} if one.seen else {})
+        | ({"stale": True} if one.stale else {})
+        for one in inventory.entries
+    ]
+    text = json.dumps(lines, separators=(",", ":"), ensure_ascii=False)
+    current = inventory.current
+    data = {
+        "artifacts": json.dumps([current.artifact] if current else []),
+        "history": encode(inventory.history).decode(),
+    }
+    if inventory.pending is not None:
+        data["pending"] = encode(inventory.pending).decode()
+    binary = {}
+    if len(text) <= PLAIN:
+        data["resources"] = text
+    else:
+        binary["resources"] = base64.b64encode(zlib.compress(text.encode(), 6)).decode()
+    size = sum(len(one) for one in (*data.values(), *binary.values()))
+    if size > LARGEST:
+        raise StorageError(
+            f"{len(lines)} objects do not fit one inventory", hint="split the artifact in two"
+        )
+    told = (
+        {f"{GROUP}/source": current.source, f"{GROUP}/revision": current.revision}
+        if current
+        else {}
+    )
+    if current:
+        told[f"{GROUP}/last-applied-time"] = _utc(current.at)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": PREFIX + inventory.name,
+            "namespace": inventory.namespace,
+            "labels": {"app.kubernetes.io/name": inventory.name, **_COMPONENT},
+            "annotations": {**told, **annotations},
+        },
+        "data": data,
+        **({"binaryData": binary} if binary else {}),
+    }
+
+
+def _utc(seconds: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read(body: Mapping[str, Any]) -> Inventory:
+    """Read a ConfigMap.
+
+    Raises:
+        InventoryLost: it is none of ours, or what it holds was changed.
+    """
+    metadata = body["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"].removeprefix(PREFIX)
+    try:
+        data, binary = body.get("data") or {}, body.get("binaryData") or {}
+        text = data.get("resources", "").encode()
+        if "resources" in binary:
+            text = zlib.decompress(base64.b64decode(binary["resources"], validate=True))
+        lines = msgspec.json.decode(text, type=tuple[_Line, ...])
+        entries = {
+            one.id: one
+            for one in (
+                Entry(
+                    id=ResourceId.parse_key(line.id),
+                    version=line.ver,
+                    seen=line.seen,
+                    stale=line.stale,
+                )
+                for line in lines
+            )
+        }
+        history = msgspec.json.decode(data.get("history") or "[]", type=tuple[Applied, ...])
+        pending = (
+            msgspec.json.decode(data["pending"], type=Applied) if data.get("pending") else None
+        )
+    except (msgspec.MsgspecError, zlib.error, binascii.Error, LockgateError, UnicodeError) as error:
+        raise InventoryLost(
+            f"the inventory ConfigMap/{namespace}/{PREFIX}{name} cannot be read: {error}",
+            hint="`inv deploy.repair` writes it anew from the objects that carry its labels",
+        ) from None
+    return Inventory(
+        namespace=namespace, name=name, entries=_sorted(entries), history=history, pending=pending
+    )

@@ -1,0 +1,213 @@
+"""What an inventory holds and nobody wants any more: judged one by one, then deleted in reverse order.
+
+An object is deleted only when it is still ours, by its labels and by the cluster's books; when nobody marked it as to
+be kept; and when it is the very one, and in the very version, that was judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate.base.errors import Conflict, Forbidden, UsageError
+from lockgate.config.order import place
+from lockgate.config.resource import ResourceId
+from lockgate.deploy.kube import crew, ownership
+from lockgate.deploy.kube.model import Action, Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lockgate.deploy.kube.client import Body, Client
+    from lockgate.deploy.kube.discovery import Kind
+    from lockgate.deploy.kube.inventory import Entry
+    from lockgate.deploy.kube.model import Options
+    from lockgate.deploy.kube.ownership import Owner
+
+_ATTEMPTS = 5
+"""How often an object that changes all the time is judged anew."""
+
+
+@dataclass(slots=True)
+class Stale:
+    """One entry that should not be, and what becomes of it."""
+
+    entry: Entry
+    kind: Kind | None
+    action: Action
+    note: str = ""
+    uid: str = ""
+    version: str = ""
+    is_released: bool = False
+    """Whether it leaves the inventory without being deleted, since it is gone or not ours."""
+    cascade: int = 0
+    """How many objects go with it that the inventory does not hold."""
+
+    @property
+    def change(self) -> Change:
+        """The line about it."""
+        more = f"and {self.cascade} objects with it" if self.cascade else ""
+        return Change(
+            id=self.entry.id,
+            action=self.action,
+            note=", ".join(part for part in (self.note, more) if part),
+        )
+
+
+class Judge:
+    """Decides about stale entries of one inventory."""
+
+    def __init__(
+        self, client: Client, owner: Owner, options: Options, *, spares_home: bool = True
+    ) -> None:
+        self._client, self._owner, self._options = client, owner, options
+        self._spares_home = spares_home
+
+    def decide(
+        self, stale: Sequence[tuple[Entry, Kind | None]], bodies: dict[ResourceId, Body]
+    ) -> list[Stale]:
+        """Judge entries, in the order of deletion.
+
+        Args:
+            stale: entries with their kinds; None for a kind that is not served.
+            bodies: objects that carry our labels; others are asked for.
+        """
+
+        def judge(pair: tuple[Entry, Kind | None]) -> Stale:
+            entry, kind = pair
+            if kind is None:
+                return self._unserved(entry)
+            return self.judge(entry, kind, bodies.get(entry.id) or self._client.get(kind, entry.id))
+
+        found = [one for _, one in crew.each(judge, stale, workers=self._options.workers)]
+        ids = {one.entry.id for one in found if one.action == "deleted"}
+        for one in found:
+            if one.action == "deleted" and not one.is_released:
+                one.cascade = self._cascade(one, ids)
+        return sorted(found, key=lambda one: place(one.entry.id), reverse=True)
+
+    def judge(self, entry: Entry, kind: Kind, body: Body | None) -> Stale:
+        """Judge one entry by the object as it is now."""
+        if body is None:
+            return Stale(entry, kind, "deleted", "was gone already", is_released=True)
+        metadata = body["metadata"]
+        common = {"uid": metadata["uid"], "version": metadata["resourceVersion"]}
+        if not ownership.is_ours(body, self._owner):
+            why = ownership.describe(body, self._owner)
+            return Stale(entry, kind, "skipped", why, is_released=True, **common)
+        if ownership.is_kept(body):
+            note = f"marked {ownership.PRUNE}: {ownership.DISABLED}"
+            return Stale(entry, kind, "skipped", note, **common)
+        if self._spares_home and is_home(entry.id, self._owner):
+            return Stale(entry, kind, "skipped", "the inventory itself lies in it", **common)
+        if not self._options.prune:
+            return Stale(entry, kind, "skipped", "no longer in the artifact, --no-prune", **common)
+        note = "is being deleted already" if metadata.get("deletionTimestamp") else ""
+        return Stale(entry, kind, "deleted", note or "no longer in the artifact", **common)
+
+    def _unserved(self, entry: Entry) -> Stale:
+        """Judge an entry of a kind that is not served: its definition is gone, or its server is down."""
+        services = self._client.kinds.find("apiregistration.k8s.io", "APIService")
+        name = f"{entry.version}.{entry.id.group}"
+        one = ResourceId(group="apiregistration.k8s.io", kind="APIService", namespace="", name=name)
+        if services is None or self._client.get(services, one) is not None:
+            return Stale(entry, None, "skipped", f"{name} does not answer at the moment")
+        return Stale(entry, None, "deleted", "its kind is gone, and it with it", is_released=True)
+
+    def _cascade(self, one: Stale, deleted: set[ResourceId]) -> int:
+        """Count what goes with an object: all in a namespace, all of a definition."""
+        entry = one.entry
+        kinds = self._client.kinds
+        if (entry.id.group, entry.id.kind) == ("", "Namespace"):
+            inside = [
+                kind
+                for kind in kinds.preferred
+                if kind.namespaced and {"list", "delete"} <= kind.verbs
+            ]
+            own = sum(other.namespace == entry.id.name for other in deleted)
+            counts = crew.each(
+                lambda kind: self._count(kind, entry.id.name), inside, workers=self._options.workers
+            )
+            # Every namespace has these two from its beginning.
+            given = self._given(entry.id.name)
+            return max(0, sum(count for _, count in counts) - own - given)
+        if (entry.id.group, entry.id.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition"):
+            plural, _, group = entry.id.name.partition(".")
+            for kind in kinds.preferred:
+                if (kind.plural, kind.group) == (plural, group):
+                    own = sum((o.group, o.kind) == (kind.group, kind.kind) for o in deleted)
+                    return max(0, self._count(kind, "") - own)
+        return 0
+
+    def _given(self, namespace: str) -> int:
+        given = 0
+        for kind, name in (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")):
+            found = self._client.kinds.find("", kind)
+            one = ResourceId(group="", kind=kind, namespace=namespace, name=name)
+            if found is not None and self._client.get(found, one) is not None:
+                given += 1
+        return given
+
+    def _count(self, kind: Kind, namespace: str) -> int:
+        try:
+            page = next(self._client.pages(kind, namespace, only_metadata=True, limit=1))
+        except Forbidden:
+            return 0
+        # An event is a note about an object, and none itself.
+        return 0 if kind.kind == "Event" else len(page.items) + page.remaining
+
+
+def is_home(one: ResourceId, owner: Owner) -> bool:
+    """Return whether an object is the namespace that an inventory lies in."""
+    return (one.group, one.kind, one.name) == ("", "Namespace", owner.namespace)
+
+
+def check_limit(stale: Iterable[Stale], limit: int) -> None:
+    """Stop a run that would delete more than it may.
+
+    Raises:
+        UsageError: it would; the number is named.
+    """
+    deleted = [one for one in stale if one.action == "deleted" and not one.is_released]
+    count = len(deleted) + sum(one.cascade for one in deleted)
+    if count > limit:
+        names = ", ".join(one.entry.id.label for one in deleted[:5])
+        raise UsageError(
+            f"{count} objects would be deleted ({names}{', …' if len(deleted) > 5 else ''}); "
+            f"the limit is {limit}",
+            hint=f"nothing was changed; when that is meant, add `--prune-limit {count}`",
+        )
+
+
+def delete(
+    client: Client, judge: Judge, one: Stale, kind: Kind, check: Callable[[], None]
+) -> tuple[Stale, bool]:
+    """Delete one object, if it still is what it was judged to be.
+
+    Returns:
+        What became of it, and whether it is gone already.
+
+    Raises:
+        Conflict: it changes all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        check()
+        try:
+            left = client.delete(kind, one.entry.id, uid=one.uid, version=one.version)
+        except Conflict as error:
+            if error.causes and any(
+                reason == "NamespaceTerminating" for reason, _, _ in error.causes
+            ):
+                raise
+            again = judge.judge(one.entry, kind, client.get(kind, one.entry.id))
+            if again.action != "deleted" or again.is_released:
+                return again, again.action == "deleted"
+            again.cascade = one.cascade
+            one = again
+            continue
+        return one, left is None
+    raise Conflict(
+        f"{one.entry.id.label} changes faster than it can be deleted",
+        hint="find out who changes it: `kubectl get -o yaml --show-managed-fields`",
+        retryable=True,
+    )

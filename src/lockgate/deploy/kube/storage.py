@@ -1,0 +1,384 @@
+"""The inventory in the cluster: read, held by one run at a time, written with the version that it replaces.
+
+Who works on an inventory says so in an annotation of its ConfigMap, in the same write that records what is about
+to be applied, and renews that while it works. Another run waits. When the annotation was not renewed for as long
+as it promises, measured by the clock of who waits, or its process on this machine has ended, the next run takes
+over. Every write names the version that it replaces, so who lost the inventory cannot write it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from lockgate.base.canonical import Foreign
+from lockgate.base.errors import ClusterError, Conflict, LockgateError
+from lockgate.config.resource import ResourceId
+from lockgate.deploy.kube import inventory as records
+from lockgate.deploy.kube.ownership import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from lockgate.deploy.kube.client import Client
+    from lockgate.deploy.kube.discovery import Kind
+    from lockgate.deploy.kube.inventory import Inventory
+    from lockgate.deploy.kube.ownership import Owner
+
+HOLDER = f"{GROUP}/holder"
+LEASE = 15.0
+"""Seconds for which who holds an inventory need not renew."""
+_LOOK = 0.5
+"""Seconds between two looks at an inventory that somebody else holds."""
+
+
+class Holder(Foreign, frozen=True):
+    """Who works on an inventory."""
+
+    who: str
+    """`HOST/BOOT/PID NAMESPACE/PID/START`."""
+    run: str = ""
+    """Tells two runs of one process apart."""
+    beat: int = 0
+    """Changes with every renewal."""
+    seconds: float = LEASE
+
+
+class Stored(NamedTuple):
+    """An inventory as it was read."""
+
+    inventory: Inventory
+    version: str
+    """Resource version; empty when there is none yet."""
+    holder: Holder | None = None
+
+
+class Moved(Conflict):
+    """The inventory changed since it was looked at: look again."""
+
+
+def me(pid: int | None = None) -> str:
+    """Return the name of a process, by which others on this machine can see whether it has ended."""
+    number = os.getpid() if pid is None else pid
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+    space = Path("/proc/self/ns/pid").readlink().name.partition("[")[2].rstrip("]")
+    return f"{socket.gethostname()}/{boot}/{space}/{number}/{_started(number)}"
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def has_ended(who: str) -> bool:
+    """Return whether a process of this machine is known to have ended."""
+    here, parts = me().split("/"), who.split("/")
+    if len(parts) != 5 or parts[:3] != here[:3] or not parts[3].isdecimal():
+        return False
+    return _started(int(parts[3])) != parts[4]
+
+
+class Storage:
+    """The place of one inventory."""
+
+    def __init__(
+        self,
+        client: Client,
+        owner: Owner,
+        *,
+        who: str = "",
+        lease: float = LEASE,
+        waiting: Callable[[str], None] | None = None,
+    ) -> None:
+        self._client = client
+        self.owner = owner
+        self._who, self._run, self._lease = who or me(), secrets.token_hex(4), lease
+        self._waiting = waiting
+
+    @property
+    def _kind(self) -> Kind:
+        found = self._client.kinds.find("", "ConfigMap")
+        if found is None:
+            raise ClusterError(
+                "the cluster knows no ConfigMap", hint="check that the address is an API server's"
+            )
+        return found
+
+    @property
+    def _id(self) -> ResourceId:
+        return ResourceId(
+            group="",
+            kind="ConfigMap",
+            namespace=self.owner.namespace,
+            name=records.PREFIX + self.owner.name,
+        )
+
+    def read(self) -> Stored:
+        """Return the inventory; an empty one without a version when there is none.
+
+        Raises:
+            InventoryLost: it cannot be read.
+        """
+        body = self._client.get(self._kind, self._id)
+        if body is None:
+            return Stored(
+                records.Inventory(namespace=self.owner.namespace, name=self.owner.name), ""
+            )
+        return Stored(records.read(body), body["metadata"]["resourceVersion"], _holder(body))
+
+    def version(self) -> str:
+        """Return the version of the ConfigMap, readable or not; empty when there is none."""
+        body = self._client.get(self._kind, self._id)
+        return body["metadata"]["resourceVersion"] if body else ""
+
+    def begin(self, seen: Stored, intent: Inventory, *, patience: float) -> Held:
+        """Write what is about to happen, and hold the inventory until the end.
+
+        Args:
+            seen: the inventory as it was looked at.
+            intent: what to write.
+            patience: seconds to wait for another run.
+
+        Raises:
+            Moved: somebody changed it since; look again.
+            Conflict: somebody else holds it for longer than `patience`; the run is named.
+        """
+        if seen.holder is not None:
+            self._await(seen.holder, patience)
+            if self.version() != seen.version:
+                raise self._moved()
+        held = Held(self, seen.version)
+        held.write(intent)
+        return held
+
+    def _await(self, holder: Holder, patience: float) -> None:
+        """Wait until a holder has let go, has ended, or has not renewed in time."""
+        clock = self._client.clock
+        begun = renewed = clock.monotonic()
+        if self._waiting is not None and not has_ended(holder.who):
+            self._waiting(holder.who)
+        while not has_ended(holder.who) and clock.monotonic() - renewed < holder.seconds:
+            if clock.monotonic() - begun > patience:
+                raise Conflict(
+                    f"the inventory {self.owner} is held by {people(holder.who)}",
+                    hint="let that run come to its end, then run the same again",
+                    retryable=True,
+                )
+            clock.sleep(_LOOK)
+            body = self._client.get(self._kind, self._id)
+            now = _holder(body) if body else None
+            if now is None or now.run != holder.run:
+                return
+            if now.beat != holder.beat:
+                holder, renewed = now, clock.monotonic()
+
+    def _moved(self) -> Moved:
+        return Moved(
+            f"the inventory {self.owner} was changed by another run at the same time",
+            hint="run the same command again",
+            retryable=True,
+        )
+
+    def put(self, inventory: Inventory, version: str, *, beat: int | None) -> str:
+        """Write the inventory over `version`, and return its new version.
+
+        Args:
+            inventory: what to write.
+            version: what it replaces; empty: nothing.
+            beat: number of the renewal; None: nobody holds it any more.
+
+        Raises:
+            Moved: another version is there.
+        """
+        held = {} if beat is None else {HOLDER: self._token(beat)}
+        body = records.write(inventory, held)
+        try:
+            if not version:
+                made = self._client.create(self._kind, self._id, body)
+            else:
+                body["metadata"]["resourceVersion"] = version
+                made = self._client.replace(self._kind, self._id, body)
+        except Conflict as error:
+            if error.reason not in ("Conflict", "AlreadyExists"):
+                raise
+            # The connection may have broken after the write was done, and this was the second attempt.
+            found = self._client.get(self._kind, self._id)
+            if found is None or not _same(found, body):
+                raise self._moved() from None
+            made = found
+        except ClusterError as error:
+            if error.status == 404 and not version:
+                error.hint = f"create it: `kubectl create namespace {self.owner.namespace}`"
+            raise
+        return str(made["metadata"]["resourceVersion"])
+
+    def renew(self, version: str, beat: int) -> str:
+        """Say that the run goes on, and return the new version.
+
+        Raises:
+            Moved: somebody else took the inventory.
+        """
+        change = {
+            "metadata": {"resourceVersion": version, "annotations": {HOLDER: self._token(beat)}}
+        }
+        try:
+            made = self._client.patch(self._kind, self._id, change)
+        except Conflict:
+            # As in `put`: the first attempt may have been done, and its answer lost.
+            found = self._client.get(self._kind, self._id)
+            held = _holder(found) if found else None
+            if found is None or held is None or (held.run, held.beat) != (self._run, beat):
+                raise self._moved() from None
+            made = found
+        return str(made["metadata"]["resourceVersion"])
+
+    def remove(self, version: str) -> None:
+        """Delete the record itself, when it is the version that is known.
+
+        Raises:
+            Moved: another version is there.
+        """
+        body = self._client.get(self._kind, self._id)
+        if body is None:
+            return
+        try:
+            self._client.delete(self._kind, self._id, uid=body["metadata"]["uid"], version=version)
+        except Conflict:
+            raise self._moved() from None
+
+    def all(self, *, everywhere: bool) -> Iterator[tuple[str, Stored | LockgateError]]:
+        """Yield the inventories of the namespace, or of all, by name; an unreadable one as its error."""
+        namespace = "" if everywhere else self.owner.namespace
+        for page in self._client.pages(self._kind, namespace, selector=records.SELECTOR):
+            for body in page.items:
+                metadata = body["metadata"]
+                if not metadata["name"].startswith(records.PREFIX):
+                    continue
+                name = f"{metadata['namespace']}/{metadata['name'].removeprefix(records.PREFIX)}"
+                try:
+                    yield (
+                        name,
+                        Stored(records.read(body), metadata["resourceVersion"], _holder(body)),
+                    )
+                except LockgateError as error:
+                    yield name, error
+
+    @property
+    def lease(self) -> float:
+        """Seconds for which a renewal counts."""
+        return self._lease
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The monotonic clock."""
+        return self._client.clock.monotonic
+
+    def _token(self, beat: int) -> str:
+        return msgspec.json.encode(
+            Holder(who=self._who, run=self._run, beat=beat, seconds=self._lease)
+        ).decode()
+
+
+class Held:
+    """An inventory that this run holds. A thread renews that; `check` says when it could not."""
+
+    def __init__(self, storage: Storage, version: str) -> None:
+        self._storage, self._version = storage, version
+        self._beat, self._renewed = 0, storage.clock()
+        self._lost: LockgateError | None = None
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def write(self, inventory: Inventory, *, last: bool = False) -> None:
+        """Write the inventory; `last` lets go of it.
+
+        Raises:
+            Moved: somebody else took it.
+        """
+        with self._lock:
+            self._beat += 1
+            self._version = self._storage.put(
+                inventory, self._version, beat=None if last else self._beat
+            )
+            self._renewed = self._storage.clock()
+
+    def remove(self) -> None:
+        """Delete the record, which nobody needs any more."""
+        with self._lock:
+            self._storage.remove(self._version)
+
+    def check(self) -> None:
+        """Stop a run that no longer holds the inventory: another one may be at work.
+
+        Raises:
+            Moved: it was taken, or could not be renewed in time.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._storage.clock() - self._renewed > self._storage.lease:
+            raise Moved(
+                f"the inventory {self._storage.owner} could not be renewed in time",
+                hint="run the same command again",
+                retryable=True,
+            )
+
+    def _renew(self) -> None:
+        while not self._end.wait(self._storage.lease / 3):
+            with self._lock:
+                try:
+                    self._version = self._storage.renew(self._version, self._beat + 1)
+                except Moved as error:
+                    self._lost = error
+                    return
+                except LockgateError:
+                    continue  # the cluster may come back; `check` counts the time
+                self._beat += 1
+                self._renewed = self._storage.clock()
+
+
+def people(who: str) -> str:
+    """Return the name of a run for people."""
+    parts = who.split("/")
+    return f"process {parts[3]} on {parts[0]}" if len(parts) == 5 else who
+
+
+def _holder(body: dict[str, Any]) -> Holder | None:
+    text = (body["metadata"].get("annotations") or {}).get(HOLDER)
+    if not text:
+        return None
+    with contextlib.suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(text, type=Holder)
+    return Holder(who="somebody who left no name")
+
+
+def _same(found: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Return whether what is there is what was to be written, by the very same run."""
+    return all(found.get(key) == body.get(key) for key in ("data", "binaryData")) and found[
+        "metadata"
+    ].get("annotations") == body["metadata"].get("annotations")

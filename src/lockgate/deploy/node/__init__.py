@@ -1,0 +1,1 @@
+"""A Kubernetes node in one container, for development and tests: `inv cluster.up`, `down`, `status`."""

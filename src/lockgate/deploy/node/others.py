@@ -1,0 +1,100 @@
+"""Clusters that other programs make: kind and k3d. Their own defaults hold; nothing of theirs is configured here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from lockgate.base.errors import ToolError, ToolMissing
+from lockgate.base.files import atomic_write
+from lockgate.base.process import plain_environment, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kind = Literal["kind", "k3d"]
+
+_SECONDS = 600.0
+"""For making a cluster: an image of a gigabyte may have to come first."""
+_SHORT = 60.0
+_WAIT = "180s"
+_VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "KIND_EXPERIMENTAL_PROVIDER")
+
+
+class Other(NamedTuple):
+    """One cluster of one such program."""
+
+    kind: Kind
+    name: str
+
+    @property
+    def context(self) -> str:
+        """Name of the context that the program gives it."""
+        return f"{self.kind}-{self.name}"
+
+    def exists(self) -> bool:
+        """True when the program knows the cluster.
+
+        Raises:
+            ToolError: it is absent, or fails.
+        """
+        if self.kind == "kind":
+            return self.name in self._run("get", "clusters", seconds=_SHORT).decode().split()
+        listed = self._run("cluster", "list", "--output=json", seconds=_SHORT)
+        try:
+            return any(one["name"] == self.name for one in json.loads(listed))
+        except (ValueError, KeyError, TypeError):
+            raise ToolError(
+                "`k3d cluster list` prints no list", hint="use a current version of k3d"
+            ) from None
+
+    def create(self) -> None:
+        """Make the cluster and wait until it is ready; the user's kubeconfig stays as it is."""
+        if self.kind == "kind":
+            # It always writes a kubeconfig; the one to keep is asked for afterwards.
+            self._run(
+                *("create", "cluster", f"--name={self.name}", f"--wait={_WAIT}"),
+                f"--kubeconfig={os.devnull}",
+                seconds=_SECONDS,
+            )
+        else:
+            self._run(
+                *("cluster", "create", self.name, "--wait", f"--timeout={_WAIT}"),
+                *("--kubeconfig-update-default=false", "--kubeconfig-switch-context=false"),
+                seconds=_SECONDS,
+            )
+
+    def keep_kubeconfig(self, path: Path) -> None:
+        """Write the cluster's kubeconfig, readable by its owner only."""
+        words = (
+            ("get", "kubeconfig", f"--name={self.name}")
+            if self.kind == "kind"
+            else ("kubeconfig", "get", self.name)
+        )
+        atomic_write(path, self._run(*words, seconds=_SHORT), mode=0o600)
+
+    def delete(self) -> None:
+        """Remove the cluster."""
+        words = (
+            ("delete", "cluster", f"--name={self.name}", f"--kubeconfig={os.devnull}")
+            if self.kind == "kind"
+            else ("cluster", "delete", self.name)
+        )
+        self._run(*words, seconds=_SECONDS)
+
+    def _run(self, *words: str, seconds: float) -> bytes:
+        if shutil.which(self.kind) is None:
+            raise ToolMissing(
+                f"`{self.kind}` is not on PATH, and the cluster {self.name} is to be its",
+                hint="install it, or set another `provider` under `cluster` in `lockgate.yaml`",
+            )
+        environment = plain_environment(*_VARIABLES)
+        return run([self.kind, *words], timeout=seconds, env=environment).stdout
+
+
+def installed() -> Kind | None:
+    """Return which of the two is on PATH, kind first."""
+    kinds: tuple[Kind, Kind] = ("kind", "k3d")
+    return next((one for one in kinds if shutil.which(one)), None)

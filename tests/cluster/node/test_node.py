@@ -1,0 +1,211 @@
+"""The node is a real Kubernetes: what Lockgate builds runs on it, is reached, and is limited."""
+
+from __future__ import annotations
+
+import functools
+import json
+import stat
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from tests.node import kernel, until
+
+if TYPE_CHECKING:
+    from tests.node import Cluster
+
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def pod(name: str, image: str, **container: Any) -> dict[str, Any]:
+    """Return a pod as restricted Pod Security wants it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "containers": [
+                {
+                    "name": "probe",
+                    "image": image,
+                    "securityContext": RESTRICTED,
+                    "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+                    **container,
+                }
+            ],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+
+
+def service(kind: str = "ClusterIP") -> dict[str, Any]:
+    """Return the service `door` for the pod `probe`; a pod knows its own name without DNS."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "door"},
+        "spec": {
+            "type": kind,
+            "selector": {"app": "probe"},
+            "ports": [{"port": 80, "targetPort": 8080}],
+        },
+    }
+
+
+def run(cluster: Cluster, namespace: str, *objects: dict[str, Any]) -> None:
+    """Apply objects to a namespace and wait until its pods are ready."""
+    cluster.apply(
+        *({**one, "metadata": {**one["metadata"], "namespace": namespace}} for one in objects)
+    )
+    cluster.kubectl(
+        *(
+            "wait",
+            "pod",
+            "--all",
+            "--for=condition=Ready",
+            "--timeout=60s",
+            f"--namespace={namespace}",
+        ),
+        seconds=90,
+    )
+
+
+def ask(cluster: Cluster, namespace: str, pod_name: str, question: str) -> str:
+    """Ask a probe a question through the API server."""
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod_name}:8080/proxy/{question}"
+    return cluster.kubectl("get", "--raw", path).stdout
+
+
+def test_the_node_is_ready(cluster: Cluster) -> None:
+    """One node, ready, with Kubernetes 1.35, and the versions of all that it runs are told."""
+    (node,) = cluster.look()["nodes"]
+
+    assert node["ready"]
+    assert node["kubelet"].startswith("v1.35.")
+    server = json.loads(cluster.kubectl("version", "--output=json").stdout)["serverVersion"]
+    assert server["gitVersion"] == node["kubelet"] == cluster.status["versions"]["kubelet"]
+
+
+def test_a_second_up_changes_nothing(cluster: Cluster) -> None:
+    """`cluster.up` of a cluster that runs says `unchanged`; its container is the same one."""
+    before = cluster.containers()
+
+    answer = cluster.inv("cluster.up", seconds=60)
+
+    assert "test  unchanged" in answer.stderr
+    after = cluster.containers()
+    assert before == after != []
+
+
+def test_the_kubeconfig_is_its_owners(cluster: Cluster) -> None:
+    """Nobody else can read the kubeconfig, and it lies in the repository's own folder."""
+    assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
+    assert cluster.kubeconfig.is_relative_to(cluster.root / ".lockgate")
+
+
+def test_the_machines_kernel_is_left_alone(cluster: Cluster) -> None:
+    """Kubelet's wishes for the whole machine end within the node."""
+    assert kernel() == cluster.kernel
+
+
+def test_an_image_of_ours_runs(cluster: Cluster, namespace: str, probe: str) -> None:
+    """A pod from an image that Lockgate built is pulled by digest from the registry, and runs as no root."""
+    cluster.kubectl(
+        *("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    )
+    run(cluster, namespace, pod("probe", probe))
+
+    (status,) = cluster.get("pod", "probe", f"--namespace={namespace}")["status"][
+        "containerStatuses"
+    ]
+    assert status["imageID"].endswith(probe.partition("@")[2])
+    identity = "import os; print(os.getuid(), os.access('/', os.W_OK))"
+    said = cluster.kubectl(
+        "exec", f"--namespace={namespace}", "probe", "--", "python3", "-c", identity
+    )
+    assert said.stdout == "65532 False\n"
+    assert cluster.kubectl("logs", f"--namespace={namespace}", "probe").stdout == "listening\n"
+
+
+def test_names_resolve(cluster: Cluster, namespace: str, probe: str) -> None:
+    """Pods find services by name, and the registry under the name that it has outside."""
+    run(cluster, namespace, pod("probe", probe), service())
+    address = cluster.get("service", "door", f"--namespace={namespace}")["spec"]["clusterIP"]
+
+    names = {
+        "kubernetes.default.svc.cluster.local": "10.96.0.1",
+        "door": address,
+        f"door.{namespace}": address,
+        "registry.localhost": cluster.address,
+    }
+    assert {name: ask(cluster, namespace, "probe", f"resolve?of={name}") for name in names} == names
+    assert ask(cluster, namespace, "probe", "resolve?of=nothing.invalid").startswith("no: ")
+
+
+def test_services_are_reached(cluster: Cluster, namespace: str, probe: str) -> None:
+    """A service answers other pods, its own pod, and this machine at the node's address."""
+    run(cluster, namespace, pod("probe", probe), pod("other", probe), service("NodePort"))
+
+    for one in ("probe", "other"):
+        # kube-proxy follows what is ready within a moment.
+        reached = functools.partial(ask, cluster, namespace, one, "fetch?of=http://door/")
+        until(lambda: reached() == "200", f"{one} reaches the service")  # noqa: B023
+    found = cluster.get("service", "door", f"--namespace={namespace}")
+    port = found["spec"]["ports"][0]["nodePort"]
+    with urllib.request.urlopen(f"http://{cluster.address}:{port}/", timeout=10) as answer:
+        assert answer.read() == b"ok"
+
+
+def test_pods_reach_the_api_server_and_the_registry(
+    cluster: Cluster, namespace: str, probe: str
+) -> None:
+    """The API server's certificate is good for the name that pods use; the registry answers them."""
+    run(cluster, namespace, pod("probe", probe))
+
+    api = ask(cluster, namespace, "probe", "fetch?of=https://kubernetes.default.svc/version")
+    assert api == "200"
+    registry = ask(cluster, namespace, "probe", f"fetch?of=http://{cluster.registry}/v2/")
+    assert registry == "200"
+
+
+def test_memory_is_limited(cluster: Cluster, namespace: str, probe: str) -> None:
+    """A container that takes more memory than its limit is ended by the kernel, and Kubernetes says so."""
+    greedy = pod("greedy", probe, args=["eat"], resources={"limits": {"memory": "64Mi"}})
+    greedy["spec"]["containers"][0]["command"] = ["python3", "/app/app.py"]
+    greedy["spec"]["restartPolicy"] = "Never"
+    cluster.apply({**greedy, "metadata": {**greedy["metadata"], "namespace": namespace}})
+
+    def reason() -> str:
+        found = cluster.get("pod", "greedy", f"--namespace={namespace}")["status"]
+        (status,) = found.get("containerStatuses", [{}])
+        return str(status.get("state", {}).get("terminated", {}).get("reason", ""))
+
+    until(lambda: reason() != "", "the greedy container ends")
+    assert reason() == "OOMKilled"
+
+
+def test_an_unknown_image_is_not_run(cluster: Cluster, namespace: str) -> None:
+    """An image that the registry does not have is an error of the pod, by name."""
+    absent = pod("absent", f"{cluster.registry}/absent@sha256:{'0' * 64}")
+    cluster.apply({**absent, "metadata": {**absent["metadata"], "namespace": namespace}})
+
+    def waiting() -> str:
+        found = cluster.get("pod", "absent", f"--namespace={namespace}")["status"]
+        (status,) = found.get("containerStatuses", [{}])
+        return str(status.get("state", {}).get("waiting", {}).get("reason", ""))
+
+    until(lambda: waiting() in ("ErrImagePull", "ImagePullBackOff"), "the pull fails")
+
+
+def test_what_is_not_there_is_said(cluster: Cluster) -> None:
+    """NetworkPolicies are taken and not enforced, and `cluster.up` and `cluster.status` say so."""
+    assert cluster.status["policies"].startswith("not enforced")
+    assert "not enforced" in cluster.inv("cluster.status").stdout
+    assert "not enforced" in cluster.inv("cluster.up").stderr

@@ -1,0 +1,180 @@
+"""`inv deploy --target cluster` and its neighbours, as a person types them, on a real API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.conftest import Place
+
+SETTINGS = """
+project: shop
+components:
+  web: {path: web, entrypoint: [python3]}
+environments:
+  dev:
+    development_key: true
+    dirty: true
+    blocks: false
+    target: cluster
+    namespace: NS
+    kubeconfig: KUBECONFIG
+    prune_limit: 3
+"""
+
+OVERLAY = """
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: NS
+resources: [objects.yaml]
+"""
+
+OBJECTS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {key: one}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: b}
+stringData: {password: hidden-word}
+"""
+
+
+class Shop:
+    """A repository whose environment is a namespace of the API server."""
+
+    def __init__(self, path: Path, place: Place) -> None:
+        self.path, self.place = path, place
+        (path / "tasks.py").write_text("from lockgate.tasks import namespace\n\nns = namespace()\n")
+        (path / ".gitignore").write_text(".lockgate\n")
+        (path / "web").mkdir()
+        overlay = path / "k8s" / "overlays" / "dev"
+        overlay.mkdir(parents=True)
+        self.objects = overlay / "objects.yaml"
+        settings = SETTINGS.replace("KUBECONFIG", str(place.server.kubeconfig()))
+        (path / "lockgate.yaml").write_text(settings.replace("NS", place.namespace))
+        (overlay / "kustomization.yaml").write_text(OVERLAY.replace("NS", place.namespace))
+        self.write(OBJECTS)
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "begin"]):
+            self.git(*words)
+
+    def git(self, *words: str) -> None:
+        """Run git with an identity of the test's own."""
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        subprocess.run(
+            ["git", *identity, *words],
+            cwd=self.path,
+            env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def write(self, text: str) -> None:
+        """Replace the manifests."""
+        self.objects.write_text(text)
+
+    def inv(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run `inv`; fail the test when it ends with another exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "lockgate.tasks.program", *words],
+            cwd=self.path,
+            env={**os.environ, "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == code, f"{words}: {done.stdout}\n{done.stderr}"
+        return done
+
+
+@pytest.fixture
+def shop(tmp_path: Path, place: Place) -> Shop:
+    """A repository of the test's own."""
+    return Shop(tmp_path, place)
+
+
+def test_from_manifests_to_the_cluster_and_back(shop: Shop) -> None:
+    """Plan, deploy, again, change, diff, history, rollback, status, delete: each says and does what it says."""
+    planned = shop.inv("deploy", "--plan")
+    assert f"created    ConfigMap/{shop.place.namespace}/a" in planned.stderr
+    assert "nothing was changed" in planned.stderr
+    assert shop.place.get("configmap/a") is None
+
+    first = json.loads(shop.inv("deploy", "--json").stdout)
+    assert [one["action"] for one in first["changes"]] == ["created", "created"]
+    again = json.loads(shop.inv("deploy", "--json").stdout)
+    assert [one["action"] for one in again["changes"]] == ["unchanged", "unchanged"]
+    assert shop.inv("deploy.diff", "--exit-code").stdout == ""
+
+    shop.write(OBJECTS.replace("key: one", "key: two").replace("hidden-word", "hidden-other"))
+    differs = shop.inv("deploy.diff", "--exit-code", code=1)
+    assert "~ data.key: one → two" in differs.stdout
+    assert "~ data.password: ***** → ******" in differs.stdout
+    second = shop.inv("deploy")
+    assert "2 configured" in second.stderr
+    assert "hidden" not in differs.stdout + differs.stderr + second.stdout + second.stderr
+
+    rows = shop.inv("deploy.history").stdout.splitlines()
+    assert [row.split()[0] for row in rows] == ["current", "before"]
+    shop.inv("deploy.rollback")
+    assert shop.place.get("configmap/a")["data"] == {"key": "one"}
+
+    status = shop.inv("deploy.status", "--exit-code").stdout
+    assert f"ConfigMap/{shop.place.namespace}/a" in status
+    assert status.count(" current") == 2
+    assert f"{shop.place.namespace}/shop-dev" in shop.inv("deploy.inventories").stdout
+
+    refused = shop.inv("deploy.delete", code=2)
+    assert "add `--yes`" in refused.stderr
+    shop.inv("deploy.delete", "--yes")
+    assert shop.place.get("configmap/a") is None
+    assert "there is no inventory" in shop.inv("deploy.status", code=2).stderr
+
+
+def test_a_deployment_without_a_kubeconfig_says_what_to_set(shop: Shop) -> None:
+    """Exit code 2, and the setting is named."""
+    settings = shop.path / "lockgate.yaml"
+    settings.write_text(settings.read_text().replace("admin.kubeconfig", "missing"))
+    refused = shop.inv("deploy", code=2)
+    assert "there is no kubeconfig" in refused.stderr
+    assert "set `kubeconfig` of the environment" in refused.stderr
+
+
+def test_an_artifact_that_nobody_signed_is_refused(shop: Shop) -> None:
+    """Before the cluster is asked anything (exit code 4)."""
+    shop.inv("config.build", "--name", "loose")
+    refused = shop.inv("deploy", "--artifact", "loose", code=4)
+    assert "not trusted" in refused.stderr or "signature" in refused.stderr
+    assert shop.place.get("configmap/inv-shop-dev") is None
+
+
+def test_a_changed_blob_of_the_artifact_is_refused(shop: Shop) -> None:
+    """The applied bytes are the verified bytes (exit code 4)."""
+    shop.inv("deploy", "--plan")
+    layout = shop.path / ".lockgate" / "store"
+    index = json.loads((layout / "index.json").read_bytes())
+    name = "org.opencontainers.image.ref.name"
+    (entry,) = [
+        one for one in index["manifests"] if one.get("annotations", {}).get(name) == "config-dev"
+    ]
+    blobs = layout / "blobs" / "sha256"
+    manifest = json.loads((blobs / entry["digest"].removeprefix("sha256:")).read_bytes())
+    layer = blobs / manifest["layers"][0]["digest"].removeprefix("sha256:")
+    data = bytearray(layer.read_bytes())
+    data[len(data) // 2] ^= 1
+    layer.chmod(0o644)
+    layer.write_bytes(data)
+    shop.inv("deploy", "--artifact", entry["digest"], code=4)
+    assert shop.place.get("configmap/inv-shop-dev") is None

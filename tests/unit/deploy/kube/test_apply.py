@@ -1,0 +1,292 @@
+"""Look, act, look again: over the API server in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.unit.deploy.kube.conftest import NO_WAIT, Cluster, Proof, lines, maps
+
+from lockgate.base.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Immutable,
+    InventoryLost,
+    NotReady,
+    SubjectMismatch,
+    TrustError,
+    UsageError,
+)
+from lockgate.deploy.kube import apply
+from lockgate.deploy.kube.delete import repair
+from lockgate.deploy.kube.model import Options
+from lockgate.deploy.kube.status import status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: job, namespace: default}
+spec: {template: {version: "1"}}
+"""
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: default}
+spec: {replicas: 2}
+"""
+
+
+def test_a_second_apply_needs_no_request_for_any_object(cluster: Cluster) -> None:
+    """Lists alone: one for each kind and namespace, however many objects there are."""
+    cluster.apply(maps("a", "b", "c"))
+    cluster.server.requests.clear()
+    assert lines(cluster.apply(maps("a", "b", "c"))) == [
+        "a unchanged",
+        "b unchanged",
+        "c unchanged",
+    ]
+    assert cluster.server.writes == 0
+    # Two for the kinds, one each for permissions, record, list and namespace.
+    assert len(cluster.server.requests) == 6
+
+
+def test_a_changed_object_costs_a_dry_run_and_a_write(cluster: Cluster) -> None:
+    """Beside the two writes of the record."""
+    cluster.apply(maps("a", "b"))
+    cluster.server.requests.clear()
+    cluster.apply(maps("a") + maps("b", value="two"), artifact="2")
+    assert cluster.server.writes == 3
+
+
+def test_details_ask_about_every_object(cluster: Cluster) -> None:
+    """A diff rests on the server's answers, not on the books."""
+    cluster.apply(maps("a", "b"))
+    cluster.server.requests.clear()
+    assert cluster.plan(maps("a", "b"), replace(NO_WAIT, details=True)).is_empty
+    assert sum("dryRun" in path for _, path in cluster.server.requests) == 2
+
+
+def test_the_plan_is_told_before_anything_is_written(cluster: Cluster) -> None:
+    """And each change when it has happened."""
+    cluster.apply(maps("a"))
+    cluster.events.plans.clear()
+    cluster.events.changes.clear()
+    cluster.apply(maps("b"), artifact="2")
+    (plan,) = cluster.events.plans
+    assert lines(plan) == ["b created", "a deleted"]
+    assert not plan.done
+    assert [one.action for one in cluster.events.changes] == ["created", "deleted"]
+
+
+def test_another_artifact_than_the_verified_one_is_refused(cluster: Cluster) -> None:
+    """Nothing is asked of the cluster."""
+    with pytest.raises(SubjectMismatch):
+        apply.apply(
+            Proof("sha256:" + "2" * 64), cluster.wanted(maps("a")), cluster.target(), NO_WAIT
+        )
+    assert cluster.server.requests == []
+
+
+def test_an_image_without_digest_is_refused(cluster: Cluster) -> None:
+    """Nothing is asked of the cluster."""
+    loose = DEPLOYMENT.replace(
+        "{replicas: 2}", "{template: {spec: {containers: [{name: a, image: 'b:1'}]}}}"
+    )
+    with pytest.raises(TrustError, match="b:1"):
+        cluster.apply(loose)
+    assert cluster.server.requests == []
+
+
+def test_nothing_to_apply_is_an_error(cluster: Cluster) -> None:
+    """An empty set deletes nothing."""
+    cluster.apply(maps("a"))
+    with pytest.raises(UsageError, match="nothing to apply"):
+        cluster.apply("", artifact="2")
+    assert cluster.data("a") == {"key": "one"}
+
+
+def test_an_object_without_namespace_is_refused(cluster: Cluster) -> None:
+    """It would be another one in every context."""
+    with pytest.raises(UsageError, match="names no namespace"):
+        cluster.apply(maps("a").replace(", namespace: default", ""))
+
+
+def test_missing_permissions_are_listed(cluster: Cluster) -> None:
+    """Before anything is read or written."""
+    cluster.server.denied = {"patch", "delete"}
+    with pytest.raises(Forbidden, match="patch configmaps in default"):
+        cluster.apply(maps("a"))
+    assert cluster.data("a") is None
+
+
+def test_a_foreign_field_is_a_conflict_unless_taken_over(cluster: Cluster) -> None:
+    """The manager is named."""
+    cluster.apply(maps("a"))
+    cluster.server.update("ConfigMap", "default", "a", "somebody", data={"key": "other"})
+    with pytest.raises(Conflict, match=r"\.data\.key \(somebody\)") as caught:
+        cluster.apply(maps("a"))
+    assert "--take-over" in caught.value.hint
+    assert lines(cluster.apply(maps("a"), replace(NO_WAIT, take_over=True))) == ["a configured"]
+    assert cluster.data("a") == {"key": "one"}
+
+
+def test_an_object_that_was_there_is_adopted(cluster: Cluster) -> None:
+    """And the plan says so."""
+    cluster.server.put("ConfigMap", "default", "a", data={"theirs": "x"})
+    (change,) = cluster.apply(maps("a")).changes
+    assert change.action == "configured"
+    assert change.note == "it was there already and becomes ours"
+    assert cluster.data("a") == {"theirs": "x", "key": "one"}
+
+
+def test_what_cannot_be_changed_is_made_anew_on_request_only(cluster: Cluster) -> None:
+    """And the job is another one after."""
+    cluster.apply(JOB)
+    other = JOB.replace('"1"', '"2"')
+    with pytest.raises(Immutable, match=r"spec\.template cannot be changed in place"):
+        cluster.apply(other)
+    before = cluster.server.find("Job", "default", "job")
+    assert lines(cluster.apply(other, replace(NO_WAIT, recreate=True))) == ["job recreated"]
+    after = cluster.server.find("Job", "default", "job")
+    assert before is not None
+    assert after is not None
+    assert before["metadata"]["uid"] != after["metadata"]["uid"]
+
+
+def test_a_lost_record_is_named_and_repaired(cluster: Cluster) -> None:
+    """Its objects say what was in it."""
+    cluster.apply(maps("a", "b"))
+    del cluster.server._objects["", "ConfigMap", "default", "inv-web"]
+    with pytest.raises(InventoryLost, match="2 of its objects"):
+        cluster.apply(maps("a"), artifact="2")
+    repair(cluster.target(), (), NO_WAIT)
+    assert lines(cluster.apply(maps("a"), artifact="2")) == ["a unchanged", "b deleted"]
+
+
+def test_an_unreadable_record_is_named(cluster: Cluster) -> None:
+    """Nothing is applied over it."""
+    cluster.apply(maps("a"))
+    cluster.server.update("ConfigMap", "default", "inv-web", "x", data={"resources": "["})
+    with pytest.raises(InventoryLost, match="cannot be read"):
+        cluster.apply(maps("b"), artifact="2")
+    assert cluster.data("b") is None
+
+
+def test_a_finalizer_keeps_the_entry(cluster: Cluster) -> None:
+    """Until the object is known to be gone."""
+    cluster.apply(maps("a", "b"))
+    found = cluster.server.find("ConfigMap", "default", "b")
+    assert found is not None
+    found["metadata"]["finalizers"] = ["example.org/hold"]
+    with pytest.raises(NotReady, match="held by example.org/hold"):
+        cluster.apply(maps("a"), Options(wait=3, workers=1), artifact="2")
+    assert cluster.entries() == ["a", "b"]
+    shown = status(cluster.target(), NO_WAIT)
+    assert [one.phase for one in shown.objects] == ["current", "terminating"]
+    assert shown.pending == "sha256:" + "2".rjust(64, "0")
+
+
+def test_a_busy_server_is_asked_again(cluster: Cluster) -> None:
+    """With pauses that grow, for a while."""
+    cluster.server.failing = 4
+    assert lines(cluster.apply(maps("a"))) == ["a created"]
+
+
+def test_a_server_that_stays_busy_is_an_error_that_may_pass(cluster: Cluster) -> None:
+    """After the time that was given."""
+    cluster.server.failing = 1000
+    with pytest.raises(ClusterError) as caught:
+        cluster.apply(maps("a"))
+    assert caught.value.retryable
+
+
+def test_status_says_what_was_touched(cluster: Cluster) -> None:
+    """Also what is missing."""
+    cluster.apply(maps("a", "b", "c"))
+    cluster.server.update("ConfigMap", "default", "a", "somebody", data={"key": "other"})
+    del cluster.server._objects["", "ConfigMap", "default", "b"]
+    found = status(cluster.target(), NO_WAIT)
+    assert [(one.phase, one.touched) for one in found.objects] == [
+        ("current", True),
+        ("not found", True),
+        ("current", False),
+    ]
+    assert not found.is_ready
+
+
+def test_delete_leaves_what_is_not_ours(cluster: Cluster) -> None:
+    """It leaves the inventory, which is deleted."""
+    cluster.apply(maps("a", "b"))
+    cluster.server.update(
+        "ConfigMap", "default", "a", "x", metadata={"labels": {"lockgate.dev/inventory": "other"}}
+    )
+    assert lines(cluster.delete()) == ["b deleted", "a skipped"]
+    assert cluster.data("a") == {"key": "one"}
+    assert cluster.data("inv-web") is None
+
+
+def test_the_history_is_kept_in_order(cluster: Cluster) -> None:
+    """The newest last; what was applied twice in a row stands once."""
+    for artifact in "1223":
+        cluster.apply(maps("a", value=f"v{artifact}"), artifact=artifact)
+    history = cluster.target().storage.read().inventory.history
+    assert [one.artifact[-1] for one in history] == ["1", "2", "3"]
+
+
+NAMES = st.lists(st.sampled_from("abcde"), unique=True, min_size=1)
+
+
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(
+    st.lists(
+        st.tuples(NAMES, st.sampled_from(["one", "two"]), st.integers(0, 40)),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_whatever_is_broken_off_nothing_is_orphaned(
+    steps: Sequence[tuple[list[str], str, int]],
+) -> None:
+    """After any runs, each broken off at any request, one whole run gives exactly its artifact."""
+    cluster = Cluster()
+    send = cluster.server.send
+
+    for number, (names, value, length) in enumerate(steps):
+        left = length
+
+        def broken(method: str, path: str, **rest: bytes | str) -> object:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return send(method, path, **rest)  # type: ignore[arg-type]
+
+        cluster.server.send = broken  # type: ignore[method-assign, assignment]
+        try:
+            cluster.apply(maps(*names, value=value), artifact=str(number))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            cluster.server.send = send  # type: ignore[method-assign]
+        there = {
+            name
+            for _, kind, _, name in cluster.server._objects
+            if kind == "ConfigMap" and not name.startswith("inv-")
+        }
+        assert there <= set(cluster.entries())
+    # Another process goes on: the broken ones have ended, and their time is over.
+    cluster.apply(maps("a", "e", value="last"), Options(wait=60, workers=1), artifact="99")
+    names = {name for _, kind, _, name in cluster.server._objects if kind == "ConfigMap"}
+    assert names == {"a", "e", "inv-web"}
+    assert cluster.data("a") == cluster.data("e") == {"key": "last"}
+    assert cluster.entries() == ["a", "e"]

@@ -104,6 +104,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """A real Kubernetes, built from source: on a fresh machine its programs take minutes to compile."""
+    install(session, "test")
+    pytest(session, "tests/cluster", "--durations=15")
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Speed as ratios against a peer in the same run; prints, never fails on a number."""
     install(session, "test")

@@ -1,4 +1,4 @@
-"""Run every benchmark: `nox -s benchmarks`, or `python -m benchmarks [runs]`.
+"""Run every benchmark: `nox -s benchmarks`, or `python -m benchmarks [runs] [flow|verify|sign|move …]`.
 
 Works in a copy of this repository under a temporary folder; the user's download cache is used.
 """
@@ -13,14 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import cluster, manifests, moving, signing, verifying
 from benchmarks.pair import Command, line, once, pairs
 
 ROOT = Path(__file__).parents[1]
 INVOKE = [sys.executable, "-m", "invoke", "--write-pyc"]
 
 
-def prepare(place: Path) -> Path:
-    """Return a committed copy of what the flow needs, built, scanned, signed and deployed once."""
+def prepare(place: Path, *stages: str) -> Path:
+    """Return a committed copy of what the flow needs, after some stages or the whole flow."""
     copy = place / "repository"
     skip = shutil.ignore_patterns("__pycache__", ".*")
     copy.mkdir()
@@ -33,7 +34,8 @@ def prepare(place: Path) -> Path:
     identity = ["-c", "user.name=Bench", "-c", "user.email=bench@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "start"]):
         subprocess.run(["git", *identity, *words], cwd=copy, check=True, timeout=60)
-    once(Command("first run", [*INVOKE, "build", "scan", "sign", "deploy"], copy))
+    every = stages or ("build", "scan", "sign", "deploy")
+    once(Command("first run", [*INVOKE, *every], copy))
     return copy
 
 
@@ -147,25 +149,49 @@ def base_layer(copy: Path, runs: int) -> None:
     )
 
 
+def flow(place: Path, runs: int) -> None:
+    """The flow itself, and builds against other builders."""
+    copy = prepare(place)
+    try:
+        start_up(copy, runs)
+    finally:
+        subprocess.run([*INVOKE, "deploy.stop"], cwd=copy, timeout=60, check=False)
+    try:
+        app_change(copy, runs)
+    finally:
+        # buildah leaves its driver's folder mounted on itself.
+        mounted = str(copy / ".peer" / "root" / "overlay")
+        subprocess.run(["umount", mounted], capture_output=True, check=False, timeout=60)
+    base_layer(copy, min(runs, 3))
+
+
+def sign(place: Path, runs: int) -> None:
+    """Signing, in a repository whose image was built and scanned."""
+    (place / "signing").mkdir()
+    copy = prepare(place, "build", "scan", "sign")
+    signing.run(copy, place / "signing", runs)
+
+
+ROWS = {
+    "flow": flow,
+    "verify": verifying.run,
+    "sign": sign,
+    "move": moving.run,
+    "config": manifests.run,
+    "cluster": cluster.run,
+}
+
+
 def main() -> None:
-    """Print every figure."""
-    runs = int(sys.argv[1]) if sys.argv[1:] else 9
+    """Print every figure, or those of the parts that are named."""
+    words = sys.argv[1:]
+    runs = int(words.pop(0)) if words and words[0].isdigit() else 9
     print(
         f"python {sys.version.split()[0]}, {os.cpu_count()} processors, {runs} runs a pair, medians"
     )
-    with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as name:
-        copy = prepare(Path(name))
-        try:
-            start_up(copy, runs)
-        finally:
-            subprocess.run([*INVOKE, "deploy.stop"], cwd=copy, timeout=60, check=False)
-        try:
-            app_change(copy, runs)
-        finally:
-            # buildah leaves its driver's folder mounted on itself.
-            mounted = str(copy / ".peer" / "root" / "overlay")
-            subprocess.run(["umount", mounted], capture_output=True, check=False, timeout=60)
-        base_layer(copy, min(runs, 3))
+    for name in words or ROWS:
+        with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as place:
+            ROWS[name](Path(place), runs)
 
 
 if __name__ == "__main__":

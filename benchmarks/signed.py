@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +21,7 @@ from lockgate.oci.manifest import REF_NAME, Descriptor, Index, Manifest, index_b
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TASKS = "from lockgate.tasks import namespace\n\nns = namespace()\n"
 

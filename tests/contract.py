@@ -133,7 +133,7 @@ def a_list_has_what_the_labels_say(client: Client, namespace: str) -> None:
         ["a", "b"],
         ["c"],
     ]
-    assert list(client.pages(kind(client), namespace, selector="set=y"))[0].items == []
+    assert next(client.pages(kind(client), namespace, selector="set=y")).items == []
 
 
 def a_replacement_names_the_version_that_it_replaces(client: Client, namespace: str) -> None:

@@ -104,7 +104,13 @@ class Miniature:
     # the transport
 
     def send(
-        self, method: str, path: str, *, body: bytes = b"", media: str = "", accept: str = ""
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        media: str = "",
+        accept: str = "",  # noqa: ARG002 - everything is JSON here
     ) -> Answer:
         """Answer one request."""
         self.requests.append((method, path))
@@ -121,7 +127,7 @@ class Miniature:
             code, answer = error.code, error.body
         return Answer(code, {}, json.dumps(answer).encode())
 
-    def lines(self, path: str, *, until: float) -> Iterator[bytes]:
+    def lines(self, path: str, *, until: float) -> Iterator[bytes]:  # noqa: ARG002 - it ends at once
         """Nothing happens here on its own, so a watch ends at once."""
         self.requests.append(("GET", path))
         return iter(())
@@ -155,7 +161,7 @@ class Miniature:
             return 200, live
         if method == "DELETE":
             return 200, self._delete(key, live, body.get("preconditions") or {})
-        return 200, self._write(live, body, method, media)
+        return 200, self._write(live, body, method)
 
     def _route(self, path: str) -> tuple[Kind, str, str]:
         found = re.fullmatch(
@@ -372,7 +378,7 @@ class Miniature:
         live["metadata"]["managedFields"] = [one for one in others if one["fieldsV1"]] + [own]
         return live
 
-    def _write(self, live: dict[str, Any], body: Any, method: str, media: str) -> dict[str, Any]:
+    def _write(self, live: dict[str, Any], body: Any, method: str) -> dict[str, Any]:
         """PUT, JSON patch or merge patch."""
         if isinstance(body, list):
             changed = copy.deepcopy(live)
@@ -504,7 +510,7 @@ def get(body: Any, path: Path) -> Any:
 def put(body: dict[str, Any], path: Path, value: Any) -> None:
     """Set what lies at a path."""
     at: Any = body
-    for part, follows in zip(path[:-1], path[1:], strict=True):
+    for part, follows in itertools.pairwise(path):
         inner = _step(at, part)
         if inner is None:
             if part.startswith("{"):

@@ -334,7 +334,7 @@ def test_without_the_key_of_sops_nothing_is_built(
         "config.build",
         "-f",
         "secret.yaml",
-        env={"SOPS_AGE_KEY": None, "HOME": str(work.path)},
+        env={"SOPS_AGE_KEY": None, "XDG_CONFIG_HOME": str(work.path)},
         code=6,
     )
     assert "none of the keys here opens it" in done.stderr

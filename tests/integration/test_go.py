@@ -59,7 +59,7 @@ def test_it_answers(greeting: Repository) -> None:
     """The verified image runs; the program was compiled and not copied."""
     status = json.loads(greeting.inv("deploy.status", "-c", "greeting", "--json").stdout)
 
-    with urllib.request.urlopen(status["instance"]["url"], timeout=10) as answer:
+    with urllib.request.urlopen(status["url"], timeout=10) as answer:
         assert answer.read() == b"Good Morning\n"
     assert [len(one["layers"]) for one in greeting.record("image", "greeting")["platforms"]] == [
         2,
@@ -164,14 +164,14 @@ def test_an_incomplete_checksum_list_is_refused(
 def test_a_mistake_in_the_sources_is_shown(make_repository: Callable[[str], Repository]) -> None:
     """Exit 6, with the line of the compiler."""
     made = with_greeting(make_repository("mistake"))
-    made.edit("greeting/main.go", "log.Fatal", "log.Fatel")
+    made.edit("greeting/main.go", "listener.Accept()", "listener.Acept()")
     answer = made.inv("build", "-c", "greeting", code=6)
 
-    assert "main.go:20" in answer.stderr
+    assert "main.go:23" in answer.stderr
 
 
 def test_a_real_tool(tmp_path: Path) -> None:
-    """kustomize is there, or is compiled in seconds, and does its work without Go and without its caches."""
+    """A real one is there, or is compiled in seconds, and does its work without Go and without its caches."""
     path = gotools.binary("kustomize", root=ROOT, cache=user_cache(), search="/usr/bin:/bin")
     (tmp_path / "kustomization.yaml").write_text(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"

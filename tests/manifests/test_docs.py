@@ -114,6 +114,7 @@ def rows(text: str) -> list[list[str]]:
     [
         ("Top level", settings.Settings),
         ("components", settings.Component),
+        ("go", settings.GoModule),
         ("build", settings.Build),
         ("scan", settings.Scan),
         ("cluster", settings.Cluster),

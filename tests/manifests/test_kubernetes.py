@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from tests.manifests.kubernetes import ENVIRONMENTS, ROOT, SETTINGS, World, rendered
+from tests.manifests.kubernetes import COMPONENTS, ENVIRONMENTS, ROOT, SETTINGS, World, rendered
 
-from lockgate.config import documents, schema
+from lockgate.config import documents, pins, rules, schema
 from lockgate.config._schema_worker import Schemas
 from lockgate.config.images import images
+from lockgate.oci.reference import PinnedRef
 
 FILES = sorted((ROOT / "k8s").rglob("*.yaml"))
 
@@ -49,6 +50,21 @@ def test_images_are_components(environment: str) -> None:
     used = {image for one in rendered(environment) for image in images(one)}
     assert used == ({"app", "postgres"} if environment == "dev" else {"app"})
     assert used <= set(SETTINGS.components)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_pinned_they_break_no_rule_either(environment: str) -> None:
+    """With registry and digest in each image, as `inv config.build` writes them, everything still holds."""
+    known = {
+        name: PinnedRef(name=f"registry.example.com/shop/{name}", digest="sha256:" + "1" * 64)
+        for name in COMPONENTS
+    }
+    pinned, _ = pins.pin(rendered(environment), known)
+    used = {image for one in pinned for image in images(one)}
+    assert used
+    assert all(image.endswith("@sha256:" + "1" * 64) for image in used)
+    found = rules.judge(pinned, components=COMPONENTS, development=environment == "dev", path="k8s")
+    assert found == ()
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

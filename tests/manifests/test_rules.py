@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.manifests.kubernetes import World
+from tests.manifests.kubernetes import ROOT, World
 
 from lockgate.config import rules
 
@@ -154,6 +155,13 @@ def test_every_rule_says_why_and_what_to_do() -> None:
     for one in rules.RULES:
         assert one.reason.endswith("."), one.id
         assert one.hint, one.id
+
+
+def test_every_rule_stands_in_the_document() -> None:
+    """`docs/manifests.md` has a row for each rule, in the order in which they are judged, and for nothing else."""
+    text = (ROOT / "docs" / "manifests.md").read_text()
+    table = text.partition("| rule | because |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE) == [one.id for one in rules.RULES]
 
 
 def test_a_finding_names_object_field_and_folder() -> None:

@@ -153,7 +153,7 @@ def explain(error: CommandFailed, name: str) -> LockgateError:
     if "no space left on device" in text.lower() or "disk quota exceeded" in text.lower():
         return StorageError(
             f"{name} could not be compiled: the disk is full",
-            hint="free some space: `inv tools.clean` empties Go's caches and keeps finished programs",
+            hint="free some space: `inv tools.clean --yes` empties Go's caches and keeps finished programs",
         )
     if _UNTIDY.search(text):
         return UsageError(

@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from lockgate.base.errors import DigestMismatch, LockgateError, UsageError
 from lockgate.base.files import atomic_write, exclusive, storage_error
-from lockgate.oci import pushed
+from lockgate.oci import partial, pushed
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import (
     INDEX,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from lockgate.oci.partial import BlobWriter
+
 _MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 CHUNK = 1 << 20
 """Bytes read at once from a blob."""
@@ -46,6 +47,7 @@ class Layout(Names):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._blobs = root / "blobs" / "sha256"
+        self._swept = False
         self.seen = Seen()
 
     @classmethod
@@ -98,33 +100,16 @@ class Layout(Names):
     def writer(self) -> Iterator[BlobWriter]:
         """Stream a blob of unknown digest into the store; it appears when the block ends well.
 
+        The first writer removes what killed ones left.
+
         Raises:
             StorageError: the disk is full or the folder cannot be written.
         """
-        try:
-            self._blobs.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._blobs, prefix=".partial-")
-        except OSError as error:
-            raise storage_error(error, self._blobs) from error
-        file = os.fdopen(handle, "wb")
-        try:
-            blob = BlobWriter(file, self._blobs)
+        if not self._swept:
+            self._swept = True
+            partial.sweep(self._blobs)
+        with partial.writing(self._blobs) as blob:
             yield blob
-            # Outside of these lines an OSError is the caller's: a source that could not be read.
-            try:
-                os.fchmod(handle, 0o644)
-                file.flush()
-                os.fsync(handle)
-                file.close()
-                os.replace(name, self.path(blob.digest))
-            except OSError as error:
-                raise storage_error(error, self._blobs) from error
-        finally:
-            # A buffer that found no room is still there, and closing tries once more.
-            with contextlib.suppress(OSError):
-                file.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
 
     def read(self, digest: str, *, limit: int = MAX_JSON) -> bytes:
         """Return a small blob, its bytes checked against the digest.
@@ -261,33 +246,6 @@ class Layout(Names):
         return UsageError(
             f"blob {Digest(digest).short} is not in the store", hint="run `inv build` again"
         )
-
-
-class BlobWriter:
-    """Hashes what it writes; `digest` and `size` hold what was written so far."""
-
-    def __init__(self, file: BinaryIO, folder: Path) -> None:
-        self._file, self._folder = file, folder
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        """Append bytes.
-
-        Raises:
-            StorageError: the disk is full.
-        """
-        self._hash.update(data)
-        self.size += len(data)
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            raise storage_error(error, self._folder) from error
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of what was written so far."""
-        return Digest("sha256:" + self._hash.hexdigest())
 
 
 def listing(referrers: Iterable[Descriptor]) -> bytes:

@@ -48,7 +48,7 @@ def parse(data: bytes, *, what: str) -> Pem:
     # The pattern looks for the end of every beginning, so that it is tried on one alone.
     blocks = list(_BLOCK.finditer(data)) if begun == 1 else []
     if not blocks:
-        found = "several keys" if begun > 1 else "no key"
+        found = "several keys" if data.count(b"-----END") > 1 else "no key"
         raise KeyRefused(
             f"{what} holds {found} in PEM form",
             hint="it needs one block between -----BEGIN … KEY----- and -----END … KEY-----",

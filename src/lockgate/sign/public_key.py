@@ -6,6 +6,7 @@ Names, fingerprints and comparing cost no cryptography library; only `verify` lo
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -16,6 +17,7 @@ from lockgate.sign import pem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 MARK = "Lockgate development key: made on this machine, for this machine."
@@ -164,14 +166,9 @@ class PublicKey:
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        curve: ec.EllipticCurve
-        digest: hashes.HashAlgorithm
-        if self.algorithm == P256:
-            curve, point, digest = ec.SECP256R1(), self.spki[-_P256_POINT:], hashes.SHA256()
-        else:
-            curve, point, digest = ec.SECP384R1(), self.spki[-_P384_POINT:], hashes.SHA384()
+        digest = hashes.SHA256() if self.algorithm == P256 else hashes.SHA384()
         try:
-            key = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+            key = _point(self.spki)
         except ValueError:
             raise KeyRefused(
                 f"key {self.name} is damaged: it is no point of its curve", hint="restore its file"
@@ -197,6 +194,21 @@ class PublicKey:
         except InvalidSignature:
             return _verify_prehashed(raw, signature, data)
         return True
+
+
+@functools.lru_cache(maxsize=64)
+def _point(spki: bytes) -> EllipticCurvePublicKey:
+    """Return an ECDSA key as the library has it; keys that sign much are opened once.
+
+    Raises:
+        ValueError: it is no point of its curve.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if spki.startswith(P256.prefix):
+        curve, point = ec.SECP256R1(), spki[-_P256_POINT:]
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), spki[-_P384_POINT:])
 
 
 def _verify_prehashed(key: bytes, signature: bytes, data: bytes) -> bool:

@@ -37,7 +37,19 @@ if TYPE_CHECKING:
 def namespace() -> Collection:
     """Return every task of the flow, to be a repository's `ns` or a part of it."""
     top = Collection()
-    for module in (check, build, scan, sign, verify, config, deploy, registry, tools, cluster):
+    for module in (
+        check,
+        build,
+        scan,
+        sign,
+        verify,
+        config,
+        deploy,
+        registry,
+        tools,
+        cluster,
+        test,
+    ):
         top.add_collection(module.collection())
     for single in (
         push.push,
@@ -45,7 +57,6 @@ def namespace() -> Collection:
         push.copy,
         flow.flow,
         doctor.doctor,
-        test.test,
     ):
         top.add_task(cast("Task[Any]", single))
     return top

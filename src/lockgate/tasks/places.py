@@ -74,7 +74,7 @@ class Place(NamedTuple):
             if not path:
                 raise UsageError(f"{text!r} has no path", hint=FORMS)
             return cls("archive", path, "", "")
-        if text.startswith("sha256:"):
+        if text.startswith(("sha256:", "sha384:", "sha512:")):
             return cls("store", "", "", Digest(text))
         found = ImageRef.parse(text)
         if has_host(found.name):

@@ -1,4 +1,4 @@
-"""`inv test`: run the repository's nox sessions and say where the time went."""
+"""`inv test`, `test.cluster`: run the repository's nox sessions and say where the time went."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 LIMIT = 3600
 """Seconds that one session may take."""
 
+ASKED_FOR = ("benchmarks", "cluster")
+"""Sessions that run only when they are named: they take long, or need what not every machine has."""
+
 
 @task(
+    default=True,
     auto_shortflags=False,  # `-p` is `--plan` everywhere
     help={
         "only": "comma-separated sessions, for example `--only unit,types`",
@@ -37,18 +42,43 @@ def test(context: Context, only: str = "", python: str = "") -> None:
     All of them run even when one fails. Example: inv test --only unit
     """
     from lockgate.base.settings import nearest
-    from lockgate.tasks.console import quantity
     from lockgate.tasks.session import open_session
 
     session = open_session()
     names = _names(session)
-    chosen = [one.strip() for one in only.split(",") if one.strip()] or names
+    named = [one.strip() for one in only.split(",") if one.strip()]
+    chosen = named or [one for one in names if one not in ASKED_FOR]
     for name in chosen:
         if name not in names:
             raise UsageError(
                 f"{name!r} is not a session",
                 hint=nearest(name, names) or "there are: " + ", ".join(names),
             )
+    _run_all(session, chosen, python)
+
+
+@task(
+    help={"python": "Python version to test with, for example `--python 3.13`"},
+    auto_shortflags=False,
+)
+@reported
+def cluster(context: Context, python: str = "") -> None:
+    """Pass the tests on a real Kubernetes, which is built first when it must be. Example: inv test.cluster.
+
+    Needs a container engine; as root on Debian one is installed and run for the tests alone.
+    """
+    from lockgate.tasks.session import open_session
+
+    session = open_session()
+    if "cluster" not in _names(session):
+        raise UsageError("noxfile.py has no session `cluster`", hint="`inv test` runs those it has")
+    _run_all(session, ["cluster"], python)
+
+
+def _run_all(session: Session, chosen: list[str], python: str) -> None:
+    """Run sessions one after the other, and say how long each took; end with exit code 1 when one failed."""
+    from lockgate.tasks.console import quantity
+
     results: list[tuple[str, int, float]] = []
     for name in chosen:
         started = time.monotonic()
@@ -92,7 +122,7 @@ def _names(session: Session) -> list[str]:
             "no reason given"
         ]
         raise ToolMissing(f"nox cannot list the sessions: {last[0]}", hint="`./inv` installs nox")
-    return [one["session"] for one in json.loads(done.stdout) if one["session"] != "benchmarks"]
+    return [str(one["session"]) for one in json.loads(done.stdout)]
 
 
 def _run(argv: list[str], session: Session) -> int:
@@ -103,3 +133,8 @@ def _run(argv: list[str], session: Session) -> int:
         ).returncode
     except subprocess.TimeoutExpired:
         return 124
+
+
+def collection() -> Collection:
+    """Return the tasks of this module."""
+    return Collection("test", test, cluster)

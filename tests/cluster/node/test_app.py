@@ -124,8 +124,8 @@ def page(cluster: Cluster, name: str) -> str:
 def test_it_is_deployed_and_reached(cluster: Cluster, shop: Repository, deployed: str) -> None:
     """Two replicas are ready, with the images by the digests that were built; the Service answers."""
     assert "all pinned, all verified" in deployed
-    status = replicas(cluster)
-    assert status["readyReplicas"] == status["updatedReplicas"] == 2
+    # A new Deployment begins with one; the autoscaler looks every 15 s and brings the other.
+    until(lambda: replicas(cluster).get("readyReplicas") == 2, "two replicas")
     image = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["spec"]["template"]["spec"][
         "containers"
     ][0]["image"]

@@ -78,3 +78,26 @@ def finished(child: BaseProcess) -> int | None:
     """Wait for the end; return the exit code."""
     child.join(SECONDS)
     return child.exitcode
+
+
+def nothing() -> None:
+    """Do nothing, with everything loaded."""
+
+
+def measured(note: str, name: str, *arguments: str) -> None:
+    """Run one of the actions above, and note the most memory that this process ever had."""
+    action: Callable[..., None] = globals()[name]
+    action(*arguments)
+    Path(note).write_text(str(high_water(os.getpid())))
+
+
+def high_water(pid: int) -> int:
+    """Return the most memory that a process ever had, in bytes.
+
+    What getrusage(2) says counts the parent's too, from before the child ran its own program.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    return (
+        next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        * 1024
+    )

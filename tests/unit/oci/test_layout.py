@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -290,6 +291,104 @@ def test_a_killed_writer_leaves_no_blob(layout: Layout) -> None:
     with layout.writer() as blob:
         blob.write(b"half")
     assert layout.read(blob.digest) == b"half"
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(layout: Layout) -> None:
+    """Half a blob would lie there for ever; nobody holds its lock, so it is nobody's any more."""
+    child = python(
+        "with Layout.open(Path(sys.argv[1])).writer() as blob:\n"
+        "    blob.write(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n",
+        layout.root,
+    )
+    assert child.wait(timeout=30) == -9
+    assert len(blobs(layout)) == 1
+
+    with Layout.open(layout.root).writer() as blob:
+        blob.write(b"x")
+
+    assert blobs(layout) == [Digest(blob.digest).hex]
+
+
+def test_a_writer_leaves_what_others_write(layout: Layout) -> None:
+    """A writer at work keeps its half blob, whoever begins and ends meanwhile, in this process or another."""
+    with layout.writer() as slow:
+        slow.write(b"slow")
+        with Layout.open(layout.root).writer() as quick:
+            quick.write(b"quick")
+        child = python(
+            "with Layout.open(Path(sys.argv[1])).writer() as blob:\n    blob.write(b'other')\n",
+            layout.root,
+        )
+        assert child.wait(timeout=30) == 0
+    assert layout.read(slow.digest) == b"slow"
+    assert len(blobs(layout)) == 3
+
+
+def test_without_locks_what_is_old_is_removed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system without locks nobody knows whether a writer lives: its file is left alone for a day."""
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    folder = layout.root / "blobs" / "sha256"
+    old, new = folder / ".partial-old", folder / ".partial-new"
+    for one in (old, new):
+        one.touch()
+    os.utime(old, (1, 1))
+
+    with Layout.open(layout.root).writer() as blob:
+        blob.write(b"x")
+
+    assert not old.exists()
+    assert new.exists()
+    assert layout.has(blob.digest)
+
+
+@pytest.mark.parametrize("name", [".0123.abcdef", ".partial-x"])
+def test_what_is_no_blob_is_removed_after_a_day(name: str, layout: Layout) -> None:
+    """Small blobs are written beside their place, too, without a lock."""
+    left = layout.root / "blobs" / "sha256" / name
+    left.touch()
+    os.utime(left, (1, 1))
+
+    with Layout.open(layout.root).writer() as blob:
+        blob.write(b"x")
+
+    assert not left.exists()
+
+
+def test_a_partial_blob_that_cannot_be_removed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason that is told is why it could not be written, and not why it could not be removed."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(StorageError, match="the disk is full"), layout.writer() as blob:
+        blob.write(b"x")
+
+
+def test_a_failing_source_is_told_though_nothing_can_be_removed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's own error comes through."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(ZeroDivisionError), layout.writer() as blob:
+        blob.write(b"x" * (1 // 0))
 
 
 def test_two_writers_of_one_blob_do_not_disturb_each_other(layout: Layout) -> None:

@@ -99,7 +99,7 @@ def test_what_is_not_touched_stays_as_others_wrote_it(layout: Layout) -> None:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one for each reading of `index.json`, in a world where every file was written long ago."""
     found: list[int] = []
-    real = module.Index.parse
+    real = Index.parse
 
     def counted(data: bytes) -> Index:
         found.append(1)

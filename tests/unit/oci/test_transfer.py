@@ -427,7 +427,7 @@ def test_the_layout_is_full(layout: Layout, empty: Layout, monkeypatch: pytest.M
     registry = DictRegistry()
     root = push(layout, registry).digest
     from lockgate.base.errors import StorageError
-    from lockgate.oci.layout import BlobWriter
+    from lockgate.oci.partial import BlobWriter
 
     def full(_: BlobWriter, data: bytes) -> int:
         raise StorageError(f"no room for {len(data)} bytes")

@@ -62,6 +62,8 @@ def delete(target: Target, options: Options) -> ChangeSet:
         changes: list[Change] = []
         with held:
             _delete(held, intent, stale, target, options, changes)
+        at = {one.entry.id: number for number, one in enumerate(stale)}
+        changes.sort(key=lambda one: at[one.id])
         return _changes(target, stored, changes, done=True)
     raise Conflict(
         f"the inventory {target.owner} changes all the time: other runs work on it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -119,11 +120,6 @@ class Signer:
 
 def _promised(leaf: Certificate, one: SignedCertificateTimestamp, issuer: Certificate) -> bytes:
     """Return what a log signs for a certificate (RFC 6962, section 3.2, `precert_entry`)."""
-    from cryptography.hazmat.primitives import serialization as form
-
-    spki = issuer.public_key().public_bytes(
-        form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo
-    )
     body = leaf.tbs_precertificate_bytes
     at = one.timestamp
     milliseconds = calendar.timegm(at.utctimetuple()) * 1000 + at.microsecond // 1000
@@ -132,13 +128,24 @@ def _promised(leaf: Certificate, one: SignedCertificateTimestamp, issuer: Certif
             b"\0\0",  # version 1, a certificate's timestamp
             milliseconds.to_bytes(8, "big"),
             b"\0\1",  # of a precertificate
-            hashlib.sha256(spki).digest(),
+            _issuer_key_hash(issuer),
             len(body).to_bytes(3, "big"),
             body,
             len(one.extension_bytes).to_bytes(2, "big"),
             one.extension_bytes,
         )
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _issuer_key_hash(issuer: Certificate) -> bytes:
+    """RFC 6962, section 3.2, `issuer_key_hash`; it is the same for every certificate of an authority."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    spki = issuer.public_key().public_bytes(
+        form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(spki).digest()
 
 
 def _check_purpose(leaf: Certificate) -> None:

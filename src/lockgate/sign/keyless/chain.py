@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from typing import TYPE_CHECKING, TypeVar
 
@@ -63,22 +64,32 @@ def check_issued(certificates: Sequence[Certificate], when: dt.datetime) -> None
     Raises:
         SignatureInvalid: one is not issued by the next, was not valid, or may not issue.
     """
-    from cryptography.exceptions import InvalidSignature
-
     for one in certificates:
         if not one.not_valid_before_utc <= when <= one.not_valid_after_utc:
             raise refused(f"a certificate was not valid at {when:%Y-%m-%dT%H:%M:%SZ}")
         _check_understood(one)
     for depth, (one, issuer) in enumerate(itertools.pairwise(certificates)):
         _check_may_issue(issuer, depth)
-        try:
-            one.verify_directly_issued_by(issuer)
-        except (InvalidSignature, ValueError):
-            raise refused(
-                "a certificate is not issued by an authority that is trusted here"
-            ) from None
+        if not _issued(one, issuer):
+            raise refused("a certificate is not issued by an authority that is trusted here")
 
 
+@functools.lru_cache(maxsize=64)
+def _issued(one: Certificate, issuer: Certificate) -> bool:
+    """True when the name and the signature are the issuer's. The bytes of both decide, and nothing else.
+
+    An authority's own certificates come again with each bundle, and a leaf with each time that is looked at.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        one.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=64)
 def _check_understood(certificate: Certificate) -> None:
     """RFC 5280, section 4.2: an extension that is critical and not known here could forbid just this use."""
     from cryptography.x509.oid import ExtensionOID
@@ -95,6 +106,7 @@ def _check_understood(certificate: Certificate) -> None:
             raise refused(f"a certificate has a critical extension that is not known here: {name}")
 
 
+@functools.lru_cache(maxsize=64)
 def _check_may_issue(certificate: Certificate, depth: int) -> None:
     """RFC 5280, section 6.1.4: an authority, for so many below it, whose key signs certificates."""
     from cryptography.x509 import BasicConstraints, KeyUsage

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.apiserver import ROOT, ApiServer, binary, running
 
-from benchmarks.pair import Command, Figure, line, measured, memory
+from benchmarks.pair import Command, Figure, cost, line, measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,11 +133,11 @@ def run(place: Path, runs: int) -> None:
                     mine, theirs = measured(ours), measured(peer)
                     figure.ours.append(mine.seconds)
                     figure.peer.append(theirs.seconds)
-                    figure.ours_peak.append(mine.peak)
-                    figure.peer_peak.append(theirs.peak)
+                    figure.ours_more.append(mine)
+                    figure.peer_more.append(theirs)
             for step, figure in figures.items():
                 row = line(f"cluster {count}: {step} vs kubectl", figure, GOALS[step])
-                print(f"{row}  {memory(figure)}", flush=True)
+                print(f"{row}\n{cost(figure)}", flush=True)
             made = Round(server, place, count, runs)
             for step in ("apply", "no change"):
                 print(f"cluster {count}: {step}: {requests(made.ours('apply'))}", flush=True)

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from benchmarks import signed
-from benchmarks.pair import Command, line, memory, once, pairs
+from benchmarks.pair import Command, cost, line, once, pairs
 from benchmarks.peers import peer
 from benchmarks.verifying import INV
 from lockgate.base.canonical import encode
@@ -33,16 +33,20 @@ def run(place: Path, runs: int) -> None:
     shop = signed.Shop(full, (), Layout.create(place / "nothing"))
     with signed.serve(registry, shop, place / "home") as repository:
         host = repository.partition("/")[0]
-        _push(full, layout, host, runs)
+        _push(full, layout, host, place / "home", runs)
         there = f"{host}/there/app:1"
         once(Command("inv copy", [*INV, "copy", "app", there], full))
         _pull(empty, there, place / "taken", runs)
 
 
-def _push(full: Path, layout: Layout, host: str, runs: int) -> None:
-    # A repository that nobody wrote to, each time.
+def _push(full: Path, layout: Layout, host: str, home: Path, runs: int) -> None:
+    # A repository that nobody wrote to, each time, of a registry that has none of the blobs.
     fresh = f"{host}/r$(date +%s%N)/app:1"
-    ours = Command("inv copy", _shell(*INV, "copy", "app", fresh), full)
+
+    def forget() -> None:
+        shutil.rmtree(home / "docker", ignore_errors=True)
+
+    ours = Command("inv copy", _shell(*INV, "copy", "app", fresh), full, forget)
     store = layout.root
     for name, argv in (
         ("crane", ("push", str(store), fresh)),
@@ -50,9 +54,9 @@ def _push(full: Path, layout: Layout, host: str, runs: int) -> None:
     ):
         program = peer(name)
         if program:
-            figure = pairs(ours, Command(name, _shell(program, *argv), full), runs)
+            figure = pairs(ours, Command(name, _shell(program, *argv), full, forget), runs)
             print(line(f"push {SIZE // 10**6} MB vs {name}", figure, "goal < 1"), flush=True)
-            print(f"  {memory(figure)}", flush=True)
+            print(cost(figure), flush=True)
 
 
 def _pull(empty: Path, there: str, taken: Path, runs: int) -> None:
@@ -69,7 +73,7 @@ def _pull(empty: Path, there: str, taken: Path, runs: int) -> None:
         if program:
             figure = pairs(ours, Command(name, [program, *argv], empty, clean), runs)
             print(line(f"pull {SIZE // 10**6} MB vs {name}", figure, "goal < 1"), flush=True)
-            print(f"  {memory(figure)}", flush=True)
+            print(cost(figure), flush=True)
 
 
 def _shell(*words: str) -> list[str]:

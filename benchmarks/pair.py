@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
 
 _LONGEST = 1200
 """Seconds after which a command is ended."""
@@ -36,6 +36,8 @@ class Took(NamedTuple):
     """What one run of a command took."""
 
     seconds: float
+    processor: float
+    """Seconds of processor time, which a busy machine changes less."""
     peak: int
     """Largest resident set of its processes, in bytes."""
 
@@ -45,8 +47,9 @@ class Figure(NamedTuple):
 
     ours: list[float]
     peer: list[float]
-    ours_peak: list[int]
-    peer_peak: list[int]
+    ours_more: list[Took]
+    peer_more: list[Took]
+    """What else was measured of the same runs; empty for what ran in this process."""
 
     @property
     def ratio(self) -> float:
@@ -68,27 +71,54 @@ def measured(command: Command) -> Took:
     command.before()
     environment = {**os.environ, "LOCKGATE_QUIET": "1", **(command.env or {})}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    started, peak = time.perf_counter(), 0
+    started, processor, peak = time.perf_counter(), 0.0, 0
     for argv in (command.argv, *command.more):
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 argv, cwd=command.cwd, env=environment, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=errors,
             )  # fmt: skip
+            watch = _Watch(process.pid)
+            watch.start()
             end = threading.Timer(_LONGEST, process.kill)
             end.start()
             try:
                 _, status, usage = os.wait4(process.pid, 0)
             finally:
                 end.cancel()
+                watch.stop()
             # What was waited for here, nobody else can wait for.
             process.returncode = os.waitstatus_to_exitcode(status)
-            peak = max(peak, usage.ru_maxrss * 1024)
+            processor += usage.ru_utime + usage.ru_stime
+            peak = max(peak, watch.peak)
             if process.returncode:
                 errors.seek(0)
                 said = errors.read()[-2000:]
                 raise RuntimeError(f"{command.name}: exit {process.returncode}: {said!r}")
-    return Took(time.perf_counter() - started, peak)
+    return Took(time.perf_counter() - started, processor, peak)
+
+
+class _Watch(threading.Thread):
+    """Looks at a process's memory now and then. What `wait4` says of it is at least what this process has."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._status = Path(f"/proc/{pid}/status")
+        self._over = threading.Event()
+        self.peak = 0
+
+    def run(self) -> None:
+        """Note the largest resident set until told to stop."""
+        while not self._over.wait(0.02):
+            with contextlib.suppress(OSError), self._status.open(encoding="ascii") as file:
+                for one in file:
+                    if one.startswith("VmHWM:"):
+                        self.peak = max(self.peak, int(one.split()[1]) * 1024)
+
+    def stop(self) -> None:
+        """End."""
+        self._over.set()
+        self.join()
 
 
 def pairs(ours: Command, peer: Command, runs: int) -> Figure:
@@ -96,19 +126,26 @@ def pairs(ours: Command, peer: Command, runs: int) -> Figure:
     once(ours), once(peer)
     figure = Figure([], [], [], [])
     for _ in range(runs):
-        for command, seconds, peaks in (
-            (ours, figure.ours, figure.ours_peak),
-            (peer, figure.peer, figure.peer_peak),
+        for command, seconds, more in (
+            (ours, figure.ours, figure.ours_more),
+            (peer, figure.peer, figure.peer_more),
         ):
             took = measured(command)
             seconds.append(took.seconds)
-            peaks.append(took.peak)
+            more.append(took)
     return figure
 
 
-def memory(figure: Figure) -> str:
-    """Return the largest resident sets of both."""
-    return f"peak {max(figure.ours_peak) >> 20} MiB, peer {max(figure.peer_peak) >> 20} MiB"
+def cost(figure: Figure) -> str:
+    """Return what both needed beside time: processor and memory."""
+    ours, peer = figure.ours_more, figure.peer_more
+    ratio = statistics.median(a.processor / b.processor for a, b in zip(ours, peer, strict=True))
+    seconds = [statistics.median(one.processor for one in each) for each in (ours, peer)]
+    peaks = [max(one.peak for one in each) >> 20 for each in (ours, peer)]
+    return (
+        f"  processor {seconds[0]:.3f} s, peer {seconds[1]:.3f} s, ratio {ratio:.2f}; "
+        f"peak memory {peaks[0]} MiB, peer {peaks[1]} MiB"
+    )
 
 
 def line(name: str, figure: Figure, goal: str) -> str:

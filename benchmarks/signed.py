@@ -101,7 +101,7 @@ def serve(program: str, shop: Shop, home: Path) -> Iterator[str]:
     config = home / "config.yml"
     config.write_text(
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {home}}}, cache: {{blobdescriptor: inmemory}}}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {home}}}}}\n"
         f"http: {{addr: '127.0.0.1:{port}'}}\n"
     )
     with (home / "log").open("wb") as log:

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from benchmarks import signed
-from benchmarks.pair import Command, line, memory, once, pairs
+from benchmarks.pair import Command, cost, line, once, pairs
 from benchmarks.peers import peer
 from benchmarks.verifying import INV, TYPES
 from lockgate.oci.layout import Layout
@@ -48,7 +48,7 @@ def run(copy: Path, place: Path, runs: int) -> None:
         print(
             line("sign an image and 4 statements, into the store", figure, "goal < 1"), flush=True
         )
-        print(f"  {memory(figure)}", flush=True)
+        print(cost(figure), flush=True)
         both = [*INV, "sign", "push", "--to", f"{host}/signed"]
         figure = pairs(Command("inv sign push", both, copy, lambda: _unsign(copy)), theirs, runs)
         print(line("the same, into the registry", figure, "goal < 1"), flush=True)

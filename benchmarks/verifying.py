@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.unit.sign.keyless.instance import ISSUER, SUBJECT, Instance, Made
 
 from benchmarks import signed
-from benchmarks.pair import Command, Figure, line, measured, memory, pairs
+from benchmarks.pair import Command, Figure, cost, line, measured, pairs
 from benchmarks.peers import missing, peer
 from lockgate.oci.digest import Digest
 from lockgate.sign import predicate, statement
@@ -57,7 +57,7 @@ def _registry(shop: Shop, repository: str, cosign: str, runs: int) -> None:
         return
     figure = pairs(ours, _cosign(shop, references, cosign), runs)
     print(line(name, figure, "goal < 1"), flush=True)
-    print(f"  {memory(figure)}; with {FEW} images ours {few.peak >> 20} MiB", flush=True)
+    print(f"{cost(figure)}; ours with {FEW} images {few.peak >> 20} MiB", flush=True)
 
 
 def _store(shop: Shop, runs: int) -> None:

@@ -1,6 +1,7 @@
 """Programs of Debian packages that tests need: those on PATH, else the distribution's own, installed as root.
 
-Nothing is installed without saying so. What can neither be found nor installed fails the test that needs it.
+Nothing is installed without saying so. Where it cannot be, because this is not root or not Debian, the test that
+needs it is skipped and says so; where it can and fails, so does the test.
 """
 
 from __future__ import annotations
@@ -84,13 +85,15 @@ def _run(apt: str, verb: str, packages: list[str]) -> str:
 
 
 def program(name: str, package: str = "") -> str:
-    """Return the path of a program, installed when it is not here and that is possible."""
+    """Return the path of a program, installed when it is not here; skip the test loudly where nobody may."""
     found = shutil.which(name)
     if found is None:
+        if not on_debian():
+            pytest.skip(
+                f"`{name}` is not installed, and only root on Debian can: what it reads is not known"
+            )
         problem = install(package or name)
         found = shutil.which(name)
         if problem or found is None:
-            pytest.fail(
-                f"`{name}` of Debian's package {package or name} is needed here: {problem or 'it is not in it'}"
-            )
+            pytest.fail(f"`{name}` is not in Debian's {package or name}, or that failed: {problem}")
     return found

@@ -2,7 +2,7 @@
 
 `serve` runs one as a process, with a password or certificates where a test wants them. `contained` runs one in a
 container, of an image that Lockgate built. Programs in Go are those of `tools/`, Debian's comes from its package;
-what can neither be found nor made fails the test that needs it, and says so.
+what can neither be found nor made does not pass in silence.
 """
 
 from __future__ import annotations

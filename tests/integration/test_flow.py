@@ -22,6 +22,7 @@ import pytest
 
 from lockgate.base import namespaces
 from lockgate.deploy.engine import find_engine
+from tests import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -428,14 +429,6 @@ def content(store: Path, descriptor: dict[str, Any]) -> Any:
     return json.loads(data(store, descriptor))
 
 
-def tool(name: str) -> str:
-    """Return the path of a program that other people wrote; skip the test loudly without it."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed: whether it reads our layout is not known here")
-    return found
-
-
 def run(*argv: str) -> str:
     """Run a program that must end well; return what it prints."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
@@ -445,7 +438,7 @@ def run(*argv: str) -> str:
 
 def test_skopeo_reads_the_image(finished: Repository, tmp_path: Path) -> None:
     """Skopeo finds the index under the component's name, and copies all platforms with every digest kept."""
-    skopeo = tool("skopeo")
+    skopeo = machine.program("skopeo")
     name = f"oci:{finished.store}:app"
 
     raw = run(skopeo, "inspect", "--raw", name)
@@ -460,7 +453,7 @@ def test_skopeo_reads_the_image(finished: Repository, tmp_path: Path) -> None:
 
 def test_umoci_unpacks_the_image(work: Repository, tmp_path: Path) -> None:
     """Umoci unpacks a platform of it: the app and the interpreter are where the configuration says."""
-    umoci = tool("umoci")
+    umoci = machine.program("umoci")
     rootless = [] if os.geteuid() == 0 else ["--rootless"]
     place = tmp_path / "bundle"
 

@@ -10,7 +10,13 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-LOCKS = sorted([*ROOT.glob("requirements/*.txt"), ROOT / "app" / "requirements.txt"])
+LOCKS = sorted(
+    [
+        *ROOT.glob("requirements/*.txt"),
+        *ROOT.glob("src/lockgate/*/*requirements.txt"),
+        ROOT / "app" / "requirements.txt",
+    ]
+)
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -20,7 +20,7 @@ class Cell:
     """One mutation of one thing, looked at by one stage, and the error that must come of it."""
 
     stage: str
-    """`sign`, `verify`, `use` or `unpack`."""
+    """`sign`, `verify`, `elsewhere`, `use` or `unpack`."""
     thing: str
     """What is changed."""
     mutation: str

@@ -9,17 +9,23 @@ import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.tamper import forged, records, stored
+from tests.tamper import elsewhere, forged, records, stored
 from tests.tamper.bench import NAMES
 
 if TYPE_CHECKING:
     from tests.tamper.cells import Cell
 
-CELLS: tuple[Cell, ...] = (*stored.cells(), *forged.cells(), *records.cells())
+CELLS: tuple[Cell, ...] = (
+    *stored.cells(),
+    *forged.cells(),
+    *elsewhere.cells(),
+    *records.cells(),
+)
 
 STAGES = {
     "sign": "records in, evidence out: `attest`",
     "verify": "store and keys in, trust or a refusal out: `verify` and `require`",
+    "elsewhere": "an image in a registry or an archive and keys in, trust or a refusal out: `inv verify REF`",
     "use": "between the verification and the use of what was verified",
     "unpack": "the image's bytes on their way into a sandbox",
 }
@@ -39,6 +45,14 @@ This page is written by `python -m tests.tamper.matrix > docs/tamper.md`; a test
 EVERY = {
     "every statement": frozenset(NAMES.values()),
     "the manifest of every bundle": frozenset(f"{one} manifest" for one in NAMES.values()),
+    "every statement in a registry": frozenset(f"{one} in a registry" for one in NAMES.values()),
+    "every statement in an archive": frozenset(f"{one} in an archive" for one in NAMES.values()),
+    "the manifest of every bundle in a registry": frozenset(
+        f"{one} manifest in a registry" for one in NAMES.values()
+    ),
+    "the manifest of every bundle in an archive": frozenset(
+        f"{one} manifest in an archive" for one in NAMES.values()
+    ),
 }
 """What is said in place of a list of all of them."""
 

@@ -13,7 +13,10 @@ import json
 import tarfile
 import time
 import tracemalloc
+import zipfile
 import zlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +45,7 @@ from lockgate.oci import auth
 from lockgate.oci.digest import Digest
 from lockgate.oci.entries import Budget, LayerReader, Limits
 from lockgate.oci.manifest import LAYER_GZIP, Descriptor
+from lockgate.oci.tree import Tree
 from lockgate.scan import osv, trivy_report
 from lockgate.sign import pem
 from lockgate.sign.keyless import der, material, timestamp
@@ -134,11 +138,6 @@ def test_members_of_gzip_are_counted() -> None:
 
 def test_folders_that_no_entry_names_are_counted() -> None:
     """An entry two hundred folders deep makes two hundred folders; a small layer must not make millions."""
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    from lockgate.oci.tree import Tree
-
     names = ["/".join([f"{number}", *(["d"] * 150), "x"]) for number in range(12)]
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as made:
@@ -236,8 +235,6 @@ def test_many_lines_of_one_field_are_joined_once() -> None:
 @pytest.mark.parametrize("method", [0, 8, 12, 14])
 def test_every_damage_of_a_wheel_is_told(method: int) -> None:
     """Each kind of compression, and each byte of the directory at its end."""
-    import zipfile
-
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as made:
         made.writestr("pkg/\u00e4.py", "x = 1\n" * 30)

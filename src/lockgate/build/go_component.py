@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lockgate.base.errors import DigestMismatch, UsageError
 from lockgate.base.files import storage_error
 from lockgate.build import gomod, tool_file
-from lockgate.build.go_build import Built, Module
+from lockgate.build.go_program import Built, Module
 from lockgate.build.layer import Entry
 from lockgate.build.model import GoSources, Package
 from lockgate.oci.digest import Digest

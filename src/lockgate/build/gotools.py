@@ -14,35 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lockgate.base.errors import ToolError, UsageError
-from lockgate.base.files import storage_error
 from lockgate.base.process import run
-from lockgate.base.settings import nearest
 from lockgate.build import go_build, tool_file
 from lockgate.build.go import locate
+from lockgate.build.go_program import Built, Module, finished
+from lockgate.build.tool_catalogue import Tool, catalogue, choose
+
+__all__ = ["Found", "Reports", "Tool", "binary", "build", "catalogue", "choose", "look"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-_BUNDLED = Path(__file__).parent.parent / "bundled" / "tools"
+    from collections.abc import Callable
 
 _VERSION = re.compile(r"\bv?([0-9]+)\.([0-9]+)\.([0-9]+)\b")
-
-
-class Tool(NamedTuple):
-    """One program that a tools folder declares."""
-
-    name: str
-    folder: Path
-    """Folder of its Go module."""
-    package: str
-    ask: tuple[str, ...]
-    """Arguments with which it tells its version."""
-    accept: str
-    """Versions that are taken from PATH; empty: none."""
-    version: str
-    """The version that is compiled, as its module has it: `v3.1.3`; empty for sources in the folder."""
-    source: str
-    """The Go module that it comes from, `path@version`."""
 
 
 class Found(NamedTuple):
@@ -72,81 +55,6 @@ def _silent(*_: object) -> None:
 SILENT = Reports(_silent, _silent)
 
 
-def catalogue(root: Path) -> dict[str, Tool]:
-    """Return every tool by its name: those of the repository, and those that Lockgate ships.
-
-    Args:
-        root: folder of `lockgate.yaml`.
-
-    Raises:
-        UsageError: a declaration cannot be read, or two modules of the repository declare one name.
-    """
-    found: dict[str, Tool] = {}
-    for place in (_BUNDLED, root / "tools"):
-        here: dict[str, Tool] = {}
-        for path in sorted(place.glob(f"*/{tool_file.FILE}")):
-            for tool in _declared(path):
-                if tool.name in here:
-                    raise UsageError(
-                        f"`{tool.name}` is declared by {here[tool.name].folder.name} and by "
-                        f"{path.parent.name}",
-                        hint="rename one of the two",
-                    )
-                here[tool.name] = tool
-        found |= here
-    return dict(sorted(found.items()))
-
-
-def _declared(path: Path) -> list[Tool]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise storage_error(error, path) from error
-    declared = tool_file.load(data, what=f"tools/{path.parent.name}/{tool_file.FILE}")
-    parsed = go_build.Module(path.parent, {}, {}, "").parsed()
-    found = []
-    for name, program in declared.binaries.items():
-        version = parsed.version_of(program.package)
-        owner = max(
-            (one for one in parsed.requires if f"{program.package}/".startswith(f"{one}/")),
-            key=len,
-            default=parsed.module,
-        )
-        found.append(
-            Tool(
-                name=name,
-                folder=path.parent,
-                package=program.package,
-                ask=program.ask,
-                accept=program.accept,
-                version=version,
-                source=f"{owner}@{version}" if version else owner,
-            )
-        )
-    return found
-
-
-def choose(tools: dict[str, Tool], names: Iterable[str]) -> list[Tool]:
-    """Return the tools of these names; a module's name stands for all of its programs.
-
-    Raises:
-        UsageError: there is no such tool.
-    """
-    chosen: dict[str, Tool] = {}
-    modules = {tool.folder.name for tool in tools.values()}
-    for name in names:
-        if name in tools:
-            chosen[name] = tools[name]
-        elif name in modules:
-            chosen |= {one.name: one for one in tools.values() if one.folder.name == name}
-        else:
-            known = sorted({*tools, *modules})
-            raise UsageError(
-                f"{name!r} is not a tool", hint=nearest(name, known) or "`inv tools` lists them"
-            )
-    return list(chosen.values())
-
-
 def look(tool: Tool, cache: Path, *, search: str | None = None) -> Found:
     """Say where a tool is, and change nothing.
 
@@ -161,7 +69,7 @@ def look(tool: Tool, cache: Path, *, search: str | None = None) -> Found:
     found, note = _on_path(tool, os.environ.get("PATH", "") if search is None else search)
     if found is not None:
         return found
-    kept = go_build.finished(module([tool]), cache).get(tool.name)
+    kept = finished(module([tool]), cache).get(tool.name)
     if kept is None:
         return Found(tool, "absent", tool.version, None, note)
     return Found(tool, "built", tool.version, kept.path, note)
@@ -185,7 +93,7 @@ def _on_path(tool: Tool, search: str) -> tuple[Found | None, str]:
     return Found(tool, "PATH", version, Path(path)), ""
 
 
-def module(tools: list[Tool], platform: str = "") -> go_build.Module:
+def module(tools: list[Tool], platform: str = "") -> Module:
     """Return what is to be compiled for tools of one module.
 
     Args:
@@ -199,7 +107,7 @@ def module(tools: list[Tool], platform: str = "") -> go_build.Module:
     declared = tool_file.load(
         (folder / tool_file.FILE).read_bytes(), what=f"tools/{folder.name}/{tool_file.FILE}"
     )
-    return go_build.Module(
+    return Module(
         folder=folder,
         programs={one.name: one.package for one in tools},
         variables=declared.variables,
@@ -270,8 +178,8 @@ def processors() -> int:
 
 
 def _build_all(
-    modules: list[go_build.Module], cache: Path, reports: Reports, search: str | None, cpus: int
-) -> list[dict[str, go_build.Built]]:
+    modules: list[Module], cache: Path, reports: Reports, search: str | None, cpus: int
+) -> list[dict[str, Built]]:
     path = os.environ.get("PATH", "") if search is None else search
     least = max(one.parsed().go for one in modules)
     compiler = locate(path, cache, least=least, note=reports.note)
@@ -279,7 +187,7 @@ def _build_all(
     jobs = max(1, cpus // workers)
     stopped = threading.Event()
 
-    def one(wanted: go_build.Module) -> dict[str, go_build.Built]:
+    def one(wanted: Module) -> dict[str, Built]:
         if stopped.is_set():
             return {}
         reports.note(f"{wanted.name}: compiling {', '.join(wanted.programs)}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lockgate.config.resource import Resource
-    from lockgate.config.workloads import Manifests
+    from lockgate.config.workloads import Resources
 
 
 class Broken(NamedTuple):
@@ -33,13 +33,13 @@ class Rule:
     """Why it exists; sentences."""
     hint: str
     """What to do; a fragment of YAML, or a sentence."""
-    look: Callable[[Manifests], Iterator[Broken]]
+    look: Callable[[Resources], Iterator[Broken]]
 
 
-def rule(hint: str) -> Callable[[Callable[[Manifests], Iterator[Broken]]], Rule]:
+def rule(hint: str) -> Callable[[Callable[[Resources], Iterator[Broken]]], Rule]:
     """Make a rule of a function: its name with dashes is the id, its docstring the reason."""
 
-    def made(look: Callable[[Manifests], Iterator[Broken]]) -> Rule:
+    def made(look: Callable[[Resources], Iterator[Broken]]) -> Rule:
         name = look.__name__.replace("_", "-")
         return Rule(name, inspect.getdoc(look) or "", hint, look)
 

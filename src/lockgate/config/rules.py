@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.config import rules_network, rules_pods, rules_restricted, rules_wiring
-from lockgate.config.workloads import Manifests
+from lockgate.config.workloads import Resources
 from lockgate.scan.model import Finding
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def judge(
         development: whether secrets that are written out are accepted.
         path: the folder that they come from, for waivers that are limited to it.
     """
-    found = Manifests(tuple(resources), components, development)
+    found = Resources(tuple(resources), components, development)
     broken = ((rule, one) for rule in RULES for one in rule.look(found))
     return tuple(
         finding(rule.id, f"{one.where}: {one.text}", one.resource, path) for rule, one in broken

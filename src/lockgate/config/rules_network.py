@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lockgate.config.resource import Resource
-    from lockgate.config.workloads import Manifests, Pod
+    from lockgate.config.workloads import Pod, Resources
 
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 _SIDES = (("Ingress", "from"), ("Egress", "to"))
 
 
 @rule("select the pod in a NetworkPolicy for each of the two ways")
-def network_covered(found: Manifests) -> Iterator[Broken]:
+def network_covered(found: Resources) -> Iterator[Broken]:
     """A pod that no NetworkPolicy selects may talk to everything, and everything to it.
 
     Both ways count: what gets in by one of them wants to get out by the other.
@@ -32,7 +32,7 @@ def network_covered(found: Manifests) -> Iterator[Broken]:
 @rule(
     "add a NetworkPolicy with `podSelector: {}`, `policyTypes: [Ingress, Egress]` and nothing that it allows"
 )
-def network_default(found: Manifests) -> Iterator[Broken]:
+def network_default(found: Resources) -> Iterator[Broken]:
     """The next pod in the namespace is closed before anyone has thought of a policy for it."""
     closed = {
         one.id.namespace
@@ -51,7 +51,7 @@ def network_default(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("name who may pass, by `podSelector` and `namespaceSelector`, and the port")
-def network_narrow(found: Manifests) -> Iterator[Broken]:
+def network_narrow(found: Resources) -> Iterator[Broken]:
     """A policy that lets everyone pass covers a pod in name only."""
     for one in found.kind("networking.k8s.io", "NetworkPolicy"):
         for side, peers in _SIDES:
@@ -76,20 +76,21 @@ def _everyone(peer: Mapping[str, Any]) -> bool:
 
 
 @rule("allow the Service's port in a NetworkPolicy of its pods")
-def network_reaches(found: Manifests) -> Iterator[Broken]:
+def network_reaches(found: Resources) -> Iterator[Broken]:
     """A Service in front of pods that nothing may reach is a mistake in one of the two."""
     for service in found.kind("", "Service"):
         for number, port in enumerate(listed(at(service.body, "spec", "ports"))):
             target = port.get("targetPort", port.get("port"))
             for pod in found.backends(service):
                 wanted = pod.port(target)
-                if wanted is not None and not _admitted(found, pod, wanted):
+                protocol = str(port.get("protocol", "TCP"))
+                if wanted is not None and not _admitted(found, pod, wanted, protocol):
                     text = f"no NetworkPolicy lets anyone reach {pod.owner.id.label} there"
                     yield Broken(service, f"spec.ports[{number}]", text)
 
 
 @rule("allow UDP and TCP port 53 to the cluster's DNS in a NetworkPolicy")
-def network_resolves(found: Manifests) -> Iterator[Broken]:
+def network_resolves(found: Resources) -> Iterator[Broken]:
     """Whatever a pod wants to reach it reaches by name; without DNS it waits for ten seconds and fails."""
     for pod in found.pods:
         egress = [one for one in _policies(found, pod) if "Egress" in _types(one)]
@@ -105,7 +106,7 @@ def _only_dns(entry: Mapping[str, Any]) -> bool:
     return bool(ports) and all(one.get("port") == 53 for one in ports)
 
 
-def _policies(found: Manifests, pod: Pod) -> list[Resource]:
+def _policies(found: Resources, pod: Pod) -> list[Resource]:
     return [
         one
         for one in found.kind("networking.k8s.io", "NetworkPolicy")
@@ -123,13 +124,13 @@ def _types(policy: Resource) -> tuple[str, ...]:
     return ("Ingress", "Egress") if spec.get("egress") is not None else ("Ingress",)
 
 
-def _admitted(found: Manifests, pod: Pod, port: int) -> bool:
+def _admitted(found: Resources, pod: Pod, port: int, protocol: str) -> bool:
     """True when some policy lets someone reach a port of a pod, or none limits it."""
     limiting = [one for one in _policies(found, pod) if "Ingress" in _types(one)]
     if not limiting:
         return True
     return any(
-        _lets(entry, pod, port, "TCP")
+        _lets(entry, pod, port, protocol)
         for one in limiting
         for entry in listed(at(one.body, "spec", "ingress"))
     )

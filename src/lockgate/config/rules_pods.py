@@ -12,14 +12,14 @@ from lockgate.config.workloads import at, listed, mapping
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lockgate.config.workloads import Container, Manifests, Pod
+    from lockgate.config.workloads import Container, Pod, Resources
 
 _DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
 _TAG = re.compile(r":([A-Za-z0-9_][A-Za-z0-9_.-]*)(?:@|$)")
 
 
 @rule("write the component's name, or `NAME@sha256:…` for an image from elsewhere")
-def image_pinned(found: Manifests) -> Iterator[Broken]:
+def image_pinned(found: Resources) -> Iterator[Broken]:
     """A tag leads to other bytes tomorrow than those that were scanned and signed today.
 
     So every image is a component, whose digest `inv config.build` writes, or has a digest.
@@ -31,7 +31,7 @@ def image_pinned(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("name the version beside the digest, or leave the tag out")
-def image_latest(found: Manifests) -> Iterator[Broken]:
+def image_latest(found: Resources) -> Iterator[Broken]:
     """`latest` says nothing to the person who reads it, and was something else when it was written."""
     for one in found.resources:
         for image in images(one):
@@ -41,7 +41,7 @@ def image_latest(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("give each container requests for `cpu` and `memory`, and a limit for `memory`")
-def resources_set(found: Manifests) -> Iterator[Broken]:
+def resources_set(found: Resources) -> Iterator[Broken]:
     """Without requests a node is filled until it stumbles; without a limit one leak takes its neighbours along."""
     for pod, container in _containers(found):
         for kind, name in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
@@ -53,7 +53,7 @@ def resources_set(found: Manifests) -> Iterator[Broken]:
 @rule(
     "set `securityContext.readOnlyRootFilesystem: true`, and mount an `emptyDir` where it must write"
 )
-def root_read_only(found: Manifests) -> Iterator[Broken]:
+def root_read_only(found: Resources) -> Iterator[Broken]:
     """What cannot be written cannot be replaced by whoever got in, and nothing grows unseen on the node's disk."""
     for pod, container in _containers(found):
         if at(container.body, "securityContext", "readOnlyRootFilesystem") is not True:
@@ -62,7 +62,7 @@ def root_read_only(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("add `livenessProbe` and `readinessProbe`; `startupProbe` when it takes long to begin")
-def probes_set(found: Manifests) -> Iterator[Broken]:
+def probes_set(found: Resources) -> Iterator[Broken]:
     """Without a readiness probe requests reach what cannot answer; without a liveness probe what hangs stays."""
     for pod, container in _containers(found):
         for probe in ("readinessProbe", "livenessProbe"):
@@ -71,7 +71,7 @@ def probes_set(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("let `livenessProbe` ask a path that only says that the process is alive, such as `/healthz`")
-def liveness_alone(found: Manifests) -> Iterator[Broken]:
+def liveness_alone(found: Resources) -> Iterator[Broken]:
     """A liveness probe that asks for the database restarts every replica when the database is away.
 
     So it never asks the path by which a component says that it is ready, nor what its readiness probe asks.
@@ -88,7 +88,7 @@ def liveness_alone(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("name a port that a container declares, by its `name`")
-def probe_port(found: Manifests) -> Iterator[Broken]:
+def probe_port(found: Resources) -> Iterator[Broken]:
     """A probe on a port that nobody opens fails for ever, and the pod is restarted for ever."""
     for pod, container in _containers(found):
         declared = {one.get("name") for one in container.ports} | {
@@ -103,7 +103,7 @@ def probe_port(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("set `automountServiceAccountToken: false` in the pod's spec")
-def token_not_mounted(found: Manifests) -> Iterator[Broken]:
+def token_not_mounted(found: Resources) -> Iterator[Broken]:
     """A token that the program does not need is one that whoever gets in can use against the API server."""
     for pod in found.pods:
         if pod.spec.get("automountServiceAccountToken") is not False:
@@ -112,7 +112,7 @@ def token_not_mounted(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("name a ServiceAccount of its own in `serviceAccountName`")
-def account_own(found: Manifests) -> Iterator[Broken]:
+def account_own(found: Resources) -> Iterator[Broken]:
     """A right that someone gives to the account `default` by mistake would reach every pod that uses it."""
     for pod in found.pods:
         if pod.spec.get("serviceAccountName") in (None, "", "default"):
@@ -121,7 +121,7 @@ def account_own(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("mount the Secret as a file and give its path, such as `TODO_SECRET_KEY_FILE`")
-def secret_as_file(found: Manifests) -> Iterator[Broken]:
+def secret_as_file(found: Resources) -> Iterator[Broken]:
     """A variable shows in crash reports and reaches every child process, and a changed one needs a restart."""
     for pod, container in _containers(found):
         for number, one in enumerate(listed(container.body.get("env"))):
@@ -137,7 +137,7 @@ def secret_as_file(found: Manifests) -> Iterator[Broken]:
 @rule(
     "add `lifecycle.preStop.sleep.seconds: 5`, and a `terminationGracePeriodSeconds` well above it"
 )
-def stop_graceful(found: Manifests) -> Iterator[Broken]:
+def stop_graceful(found: Resources) -> Iterator[Broken]:
     """A pod is taken out of its Service and told to stop at the same moment, and not everyone hears it at once.
 
     Until they have, requests still come; so it waits, and then has time to finish what it has begun.
@@ -165,7 +165,7 @@ def stop_graceful(found: Manifests) -> Iterator[Broken]:
                 )
 
 
-def _containers(found: Manifests) -> Iterator[tuple[Pod, Container]]:
+def _containers(found: Resources) -> Iterator[tuple[Pod, Container]]:
     for pod in found.pods:
         for container in pod.containers:
             yield pod, container

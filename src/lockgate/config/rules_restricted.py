@@ -14,7 +14,7 @@ from lockgate.config.workloads import at, listed, mapping
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lockgate.config.workloads import Manifests, Pod
+    from lockgate.config.workloads import Pod, Resources
 
 _VOLUMES = frozenset(
     (
@@ -49,7 +49,7 @@ _PROFILES = ("RuntimeDefault", "Localhost")
 
 
 @rule("see `k8s/base/deployment.yaml` for a pod that conforms")
-def pod_restricted(found: Manifests) -> Iterator[Broken]:
+def pod_restricted(found: Resources) -> Iterator[Broken]:
     """A pod runs as a plain user, without rights over the node or its neighbours.
 
     The API server refuses any other one in a namespace that enforces it; here it is known before.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lockgate.config.resource import Resource
-    from lockgate.config.workloads import Manifests, Pod
+    from lockgate.config.workloads import Pod, Resources
 
 _SEALED = "ENC[AES256_GCM,"
 """Start of a value that SOPS has encrypted."""
@@ -20,7 +20,7 @@ _DEPLOYMENT, _STATEFUL = ("apps", "Deployment"), ("apps", "StatefulSet")
 
 
 @rule("set `namespace:` in the overlay's kustomization")
-def namespace_own(found: Manifests) -> Iterator[Broken]:
+def namespace_own(found: Resources) -> Iterator[Broken]:
     """What names no namespace lands in whichever one a person happens to be in.
 
     `default` and those of Kubernetes itself are shared with everyone, and so are what rules them.
@@ -36,7 +36,7 @@ def namespace_own(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("label it `pod-security.kubernetes.io/enforce: restricted`, with an `enforce-version`")
-def namespace_restricted(found: Manifests) -> Iterator[Broken]:
+def namespace_restricted(found: Resources) -> Iterator[Broken]:
     """The API server enforces what these rules only read: a pod that somebody else brings is refused, too.
 
     With a version, so that an upgrade of the cluster does not change what is admitted.
@@ -50,7 +50,7 @@ def namespace_restricted(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("make the selector's labels those of the pods")
-def selector_matches(found: Manifests) -> Iterator[Broken]:
+def selector_matches(found: Resources) -> Iterator[Broken]:
     """A selector that matches no pod is accepted without a word, and then nothing is reached, kept or protected."""
     for pod in found.pods:
         selector = at(pod.owner.body, "spec", "selector")
@@ -78,7 +78,7 @@ def _says(selector: object) -> bool:
 
 
 @rule("name the container's port, and let `targetPort` be that name")
-def service_port(found: Manifests) -> Iterator[Broken]:
+def service_port(found: Resources) -> Iterator[Broken]:
     """A Service whose port no container opens accepts connections and refuses each of them."""
     for service in found.kind("", "Service"):
         for number, port in enumerate(listed(at(service.body, "spec", "ports"))):
@@ -96,7 +96,7 @@ def service_port(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("write the component's `port` of `lockgate.yaml` as `containerPort`")
-def component_port(found: Manifests) -> Iterator[Broken]:
+def component_port(found: Resources) -> Iterator[Broken]:
     """The image listens on the port of the component's settings, which is also the `PORT` in it."""
     for pod in found.pods:
         for container in pod.containers:
@@ -108,7 +108,7 @@ def component_port(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("add what is named to the manifests, or correct the name")
-def reference_exists(found: Manifests) -> Iterator[Broken]:
+def reference_exists(found: Resources) -> Iterator[Broken]:
     """A pod that names a ConfigMap or an account that is not there waits for it for ever, without an error.
 
     Secrets may come from elsewhere; when they are among the manifests, the named key must be in them.
@@ -167,7 +167,7 @@ def _needed(
 
 
 @rule("take `replicas` out of what the autoscaler rules")
-def autoscaler_rules(found: Manifests) -> Iterator[Broken]:
+def autoscaler_rules(found: Resources) -> Iterator[Broken]:
     """With `replicas` written down, every apply sets back what the autoscaler has set."""
     for scaler in found.kind("autoscaling", "HorizontalPodAutoscaler"):
         target = _target(found, scaler)
@@ -181,7 +181,7 @@ def autoscaler_rules(found: Manifests) -> Iterator[Broken]:
             yield Broken(scaler, "spec.minReplicas", "it is above `maxReplicas`")
 
 
-def _target(found: Manifests, scaler: Resource) -> Resource | None:
+def _target(found: Resources, scaler: Resource) -> Resource | None:
     wanted = mapping(at(scaler.body, "spec", "scaleTargetRef"))
     group = str(wanted.get("apiVersion", "")).rpartition("/")[0]
     kind = str(wanted.get("kind", ""))
@@ -189,7 +189,7 @@ def _target(found: Manifests, scaler: Resource) -> Resource | None:
 
 
 @rule("use `maxUnavailable: 1`")
-def disruption_possible(found: Manifests) -> Iterator[Broken]:
+def disruption_possible(found: Resources) -> Iterator[Broken]:
     """A budget that spares no pod blocks the drain of a node for ever, and with it the cluster's upgrade."""
     for one in found.kind("policy", "PodDisruptionBudget"):
         spec = mapping(one.body.get("spec"))
@@ -205,7 +205,7 @@ def disruption_possible(found: Manifests) -> Iterator[Broken]:
 
 
 @rule("add a PodDisruptionBudget with `maxUnavailable: 1`")
-def disruption_limited(found: Manifests) -> Iterator[Broken]:
+def disruption_limited(found: Resources) -> Iterator[Broken]:
     """Without a budget two nodes that are drained at once may take all replicas along."""
     protected = {
         pod.owner.id
@@ -220,11 +220,11 @@ def disruption_limited(found: Manifests) -> Iterator[Broken]:
             yield Broken(one, "spec", "it has several replicas and no PodDisruptionBudget")
 
 
-def _protected(found: Manifests, budget: Resource) -> tuple[Pod, ...]:
+def _protected(found: Resources, budget: Resource) -> tuple[Pod, ...]:
     return found.selected(budget.id.namespace, at(budget.body, "spec", "selector"))
 
 
-def _replicas(found: Manifests, owner: Resource) -> int:
+def _replicas(found: Resources, owner: Resource) -> int:
     """Return how many replicas there are at least."""
     for scaler in found.kind("autoscaling", "HorizontalPodAutoscaler"):
         if _target(found, scaler) is owner:
@@ -235,7 +235,7 @@ def _replicas(found: Manifests, owner: Resource) -> int:
 
 
 @rule("set `strategy.rollingUpdate` to `maxUnavailable: 0` and `maxSurge: 1`")
-def upgrade_rolling(found: Manifests) -> Iterator[Broken]:
+def upgrade_rolling(found: Resources) -> Iterator[Broken]:
     """A new revision takes over pod by pod, and an old pod goes only when a new one is ready."""
     for one in found.kind(*_DEPLOYMENT):
         strategy = mapping(at(one.body, "spec", "strategy"))
@@ -250,7 +250,7 @@ def upgrade_rolling(found: Manifests) -> Iterator[Broken]:
 @rule(
     "take the Secret out: outside of development it comes from the platform, or is encrypted with SOPS"
 )
-def secret_written(found: Manifests) -> Iterator[Broken]:
+def secret_written(found: Resources) -> Iterator[Broken]:
     """Base64 is no encryption: what is written out is known to everyone who can read the manifests.
 
     Accepted where the environment accepts what is made for development (`development_key`), and when SOPS has

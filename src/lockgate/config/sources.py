@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STDIN = "-"
 """In place of a path: standard input."""
 
+WHERE_STDIN = "standard input"
+
 _ENDINGS = (".yaml", ".yml", ".json")
 _MOST_FILES = 10_000
 
@@ -41,6 +43,26 @@ class Opener(Protocol):
         ...
 
 
+class File(NamedTuple):
+    """A file that was read."""
+
+    word: str
+    """What was named: the file itself, or a folder above it."""
+    where: str
+    """How to name it in an error."""
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """Its own name, without the folders."""
+        return self.where.rpartition("/")[2]
+
+    @property
+    def named(self) -> bool:
+        """True when it was named itself, and not found in a folder."""
+        return self.where in (self.word, WHERE_STDIN)
+
+
 class Located(NamedTuple):
     """Objects with their places, and what was left out."""
 
@@ -48,41 +70,60 @@ class Located(NamedTuple):
     """Each with its place: file and line."""
     skipped: tuple[str, ...]
     """Files of kustomize in folders, and files without a document."""
-    files: tuple[tuple[str, bytes], ...]
-    """Every file that was read, by the path that leads to it from where it was named, with its bytes."""
 
 
-def collect(paths: Iterable[str], *, stdin: bytes, open_sealed: Opener) -> Located:
-    """Return every object in files and folders.
+def gather(paths: Iterable[str], *, stdin: bytes) -> tuple[File, ...]:
+    """Read files and folders; what is in them is not looked at yet.
 
     Args:
         paths: files, folders, and `-` for standard input, in the order in which they were named.
         stdin: what standard input holds.
+
+    Raises:
+        UsageError: a path is not there or holds no file of manifests.
+    """
+    found: list[File] = []
+    for word in paths:
+        before = len(found)
+        if word == STDIN:
+            found.append(File(word, WHERE_STDIN, stdin))
+        else:
+            found += (File(word, str(path), _read(path)) for path in _files(word))
+        if len(found) == before:
+            raise _empty(word)
+    return tuple(found)
+
+
+def collect(files: Iterable[File], *, open_sealed: Opener) -> Located:
+    """Return every object in files.
+
+    Args:
+        files: what `gather` read.
         open_sealed: opens what SOPS has encrypted.
 
     Raises:
-        UsageError: a path is not there or holds no object, a document is no object, or one object stands twice.
+        UsageError: what was named holds no object, a document is no object, or one object stands twice.
         ToolError: an encrypted file could not be opened.
     """
     found: list[tuple[str, Resource]] = []
     skipped: list[str] = []
-    files: list[tuple[str, bytes]] = []
-    for text in paths:
-        before = len(found)
-        for path, named in _files(text):
-            data = stdin if path is None else _read(path)
-            where = "standard input" if path is None else str(path)
-            files.append((where, data))
-            if not named and _of_kustomize(path, data, where):
-                skipped.append(where)
-                continue
-            listed = _objects(data, where, open_sealed)
-            found += listed
-            if not listed:
-                skipped.append(where)
-        if len(found) == before:
-            raise UsageError(f"{text} holds no object", hint="check that it is the right path")
-    return Located(resource.unique(found), tuple(skipped), tuple(files))
+    held: dict[str, int] = {}
+    for one in files:
+        held.setdefault(one.word, 0)
+        left_out = not one.named and _of_kustomize(one)
+        listed = () if left_out else _objects(one.data, one.where, open_sealed)
+        held[one.word] += len(listed)
+        found += listed
+        if not listed:
+            skipped.append(one.where)
+    for word, count in held.items():
+        if not count:
+            raise _empty(word)
+    return Located(resource.unique(found), tuple(skipped))
+
+
+def _empty(word: str) -> UsageError:
+    return UsageError(f"{word} holds no object", hint="check that it is the right path")
 
 
 def opened(data: bytes, where: str, open_sealed: Opener) -> tuple[tuple[str, Resource], ...]:
@@ -99,14 +140,10 @@ def opened(data: bytes, where: str, open_sealed: Opener) -> tuple[tuple[str, Res
     return resource.unique(found)
 
 
-def _files(text: str) -> Iterator[tuple[Path | None, bool]]:
-    """Yield files, each with whether it was named itself; None stands for standard input."""
-    if text == STDIN:
-        yield None, True
-        return
+def _files(text: str) -> Iterator[Path]:
     path = Path(text)
     if path.is_file():
-        yield path, True
+        yield path
         return
     if not path.is_dir():
         raise UsageError(f"{text} is not there", hint="name a file, a folder, or `-`")
@@ -120,7 +157,7 @@ def _files(text: str) -> Iterator[tuple[Path | None, bool]]:
                     raise UsageError(
                         f"{text} holds more than {_MOST_FILES} files", hint="name its parts"
                     )
-                yield Path(folder, name), False
+                yield Path(folder, name)
 
 
 def _read(path: Path) -> bytes:
@@ -136,10 +173,12 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-def _of_kustomize(path: Path | None, data: bytes, where: str) -> bool:
-    if path is not None and path.name in overlay.NAMES:
+def _of_kustomize(file: File) -> bool:
+    if file.name in overlay.NAMES:
         return True
-    found = documents.read(data, where=where)
+    if KUSTOMIZE.encode() not in file.data:
+        return False
+    found = documents.read(file.data, where=file.where)
     return bool(found) and all(
         isinstance(one.value, Mapping)
         and str(one.value.get("apiVersion", "")).startswith(f"{KUSTOMIZE}/")

@@ -156,7 +156,7 @@ def _sidecar(kind: str, container: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Manifests:
+class Resources:
     """All objects of one environment, with what else a rule needs to know."""
 
     resources: tuple[Resource, ...]

@@ -135,17 +135,10 @@ def refused(answer: Answer, what: str, where: str, *, reading: bool = False) -> 
     """
     codes, words = _errors(answer.body)
     said = _detail(words)
+    content = _about_content(answer.status, codes, what, where, said, reading=reading)
+    if content is not None:
+        return content
     match answer.status:
-        case 400 if "DIGEST_INVALID" in codes and reading:
-            # docker-registry reads its own files while another client writes them.
-            return RegistryError(
-                f"{where} cannot read {what} now{said}", hint=_ODD, retryable=True, status=400
-            )
-        case 400 if "DIGEST_INVALID" in codes:
-            return DigestMismatch(
-                f"{what} reached {where} with other bytes than its digest says",
-                hint="run the same command again; when it stays, something on the way changes bytes",
-            )
         case 401:
             return RegistryError(
                 f"{where} asks for credentials: {what}{said}", hint=login(where), status=401
@@ -189,6 +182,31 @@ def refused(answer: Answer, what: str, where: str, *, reading: bool = False) -> 
     return RegistryError(
         f"{where} answered {answer.status}: {what}{said}", hint=_ODD, status=answer.status
     )
+
+
+def _about_content(
+    status: int, codes: set[str], what: str, where: str, said: str, *, reading: bool
+) -> LockgateError | None:
+    """Return the error for a registry that disagrees about bytes; None when it speaks of something else."""
+    if status != 400:
+        return None
+    if "DIGEST_INVALID" in codes and reading:
+        # docker-registry reads its own files while another client writes them.
+        return RegistryError(
+            f"{where} cannot read {what} now{said}", hint=_ODD, retryable=True, status=400
+        )
+    if "DIGEST_INVALID" in codes:
+        return DigestMismatch(
+            f"{what} reached {where} with other bytes than its digest says",
+            hint="run the same command again; when it stays, something on the way changes bytes",
+        )
+    if codes & {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}:
+        return RegistryError(
+            f"{where} lacks a part of {what}{said}",
+            hint="run the same command again; when it stays, this registry loses what it takes",
+            status=400,
+        )
+    return None
 
 
 def login(where: str) -> str:

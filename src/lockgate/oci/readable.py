@@ -18,7 +18,7 @@ from lockgate.base.errors import (
     TrustError,
     UsageError,
 )
-from lockgate.oci.closure import MAX_MANIFESTS, hole
+from lockgate.oci.closure import MAX_MANIFESTS
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MANIFEST, MAX_JSON, Descriptor, Index, Manifest, is_index
 
@@ -140,7 +140,7 @@ class Elsewhere:
         layers = {one.digest: one for each in manifests for one in each.layers}
         if not self._layers:
             return tuple(layers.values())
-        list(self._several(self._hash, layers.values()))
+        list(self._several(self._hash(digest), layers.values()))
         return ()
 
     def referrers(self, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
@@ -225,8 +225,7 @@ class Elsewhere:
             with self._source.open(descriptor) as pieces:
                 return b"".join(pieces)
         except (RegistryError, UsageError) as error:
-            gone = isinstance(error, UsageError) and not self._source.has(descriptor)
-            if gone or getattr(error, "status", 0) == 404:
+            if self._gone(error, descriptor):
                 return None
             raise
 
@@ -234,7 +233,7 @@ class Elsewhere:
         def part(descriptor: Descriptor) -> bytes:
             data = self.fetch(descriptor)
             if data is None:
-                raise hole(self._source, root, [descriptor.digest])
+                raise self._hole(root, descriptor.digest)
             if len(data) != descriptor.size:
                 raise DigestMismatch(
                     f"{Digest(descriptor.digest).short} is not {descriptor.size} bytes long",
@@ -244,10 +243,30 @@ class Elsewhere:
 
         return part
 
-    def _hash(self, descriptor: Descriptor) -> None:
-        with self._source.open(descriptor) as pieces:
-            for _ in pieces:
-                pass
+    def _hash(self, root: str) -> Callable[[Descriptor], None]:
+        def layer(descriptor: Descriptor) -> None:
+            try:
+                with self._source.open(descriptor) as pieces:
+                    for _ in pieces:
+                        pass
+            except (RegistryError, UsageError) as error:
+                if self._gone(error, descriptor):
+                    raise self._hole(root, descriptor.digest) from None
+                raise
+
+        return layer
+
+    def _hole(self, root: str, missing: str) -> TrustError:
+        return TrustError(
+            f"{Digest(root).short} is not whole in {self._source.label}, {missing} is missing",
+            hint="push it again from where it was built",
+        )
+
+    def _gone(self, error: RegistryError | UsageError, descriptor: Descriptor) -> bool:
+        """True when a blob could not be opened because it is not there."""
+        if isinstance(error, RegistryError):
+            return error.status == 404
+        return not self._source.has(descriptor)
 
     def _several(self, ask: Callable[[A], B], those: Iterable[A]) -> Iterable[B]:
         return self._pool.map(ask, those)

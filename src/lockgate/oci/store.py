@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from lockgate.base.errors import DigestMismatch, UsageError
+from lockgate.oci import older
 from lockgate.oci.digest import Digest
 from lockgate.oci.layout import CHUNK
-from lockgate.oci.manifest import INDEX, MANIFEST, Descriptor, Index, Manifest, is_index
+from lockgate.oci.manifest import CONFIG, INDEX, MANIFEST, Descriptor, Index, Manifest, is_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,10 +183,18 @@ class LayoutStore:
             self.layout.add_referrer(subject, listed)
 
     def tag(self, name: str, descriptor: Descriptor, data: bytes) -> None:
-        """Point a name at a manifest."""
+        """Point a name at a manifest; one to which signers add keeps what is behind it by then."""
         if Digest.of(data) != descriptor.digest:
             raise UsageError(f"{name} cannot point at what is not there")
-        self.layout.tag({name: descriptor})
+        with self.layout.change() as names:
+            held = names.get(name) if older.is_shared(name) else None
+            if held is not None and held.digest != descriptor.digest:
+                theirs = self.layout.read(held.digest)
+                content, both = older.combine(theirs, data, f"{name} in {self.label}")
+                if content:
+                    self.layout.put(content, CONFIG)
+                    descriptor = self.layout.put(both, MANIFEST)
+            names[name] = descriptor
 
     def finish(self) -> None:
         """Nothing is left to do."""

@@ -14,6 +14,7 @@ import msgspec
 
 from lockgate.base.canonical import encode
 from lockgate.base.errors import SignatureInvalid, UsageError
+from lockgate.oci import older
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import CONFIG, MANIFEST, Descriptor, Manifest, manifest_bytes
 from lockgate.sign import simplesigning
@@ -34,11 +35,10 @@ SIGNATURE = "dev.cosignproject.cosign/signature"
 """Annotation of a layer: the signature over its bytes in base64; empty in `.att`, whose layers hold their own."""
 PREDICATE_TYPE = "predicateType"
 
-MAX_LAYERS = 1000
-"""Most layers that are read, the limit of cosign (pkg/oci/mutate/signatures.go)."""
+MAX_LAYERS = older.MAX_LAYERS
+"""Most layers that are read."""
 
 _MEDIA = {SIGNATURES: simplesigning.MEDIA_TYPE, ATTESTATIONS: ENVELOPE}
-_NO_TIME = "0001-01-01T00:00:00Z"
 
 
 class Layer(NamedTuple):
@@ -135,19 +135,7 @@ def add(layout: Layout, subject: str, kind: str, new: Sequence[Layer]) -> tuple[
                     f"{name} would hold {len(every)} signatures, and cosign reads {MAX_LAYERS}",
                     hint="build the image again, or sign without the legacy format",
                 )
-            changed = Manifest(config=_config(layout, every), layers=every)
+            config = layout.put(older.config(every), CONFIG)
+            changed = Manifest(config=config, layers=every)
             names[name] = layout.put(manifest_bytes(changed), MANIFEST)
     return tuple(identity(one) for one in added)
-
-
-def _config(layout: Layout, layers: Sequence[Descriptor]) -> Descriptor:
-    """Store the configuration that cosign gives such an image: no platform, no time, the layers as diff ids."""
-    content = {
-        "architecture": "",
-        "config": {},
-        "created": _NO_TIME,
-        "history": [{"created": _NO_TIME} for _ in layers],
-        "os": "",
-        "rootfs": {"type": "layers", "diff_ids": [one.digest for one in layers]},
-    }
-    return layout.put(encode(content), CONFIG)

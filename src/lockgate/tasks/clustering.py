@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lockgate.base.errors import ToolMissing, UsageError
+from lockgate.base.errors import NotReady, ToolMissing, UsageError
 from lockgate.base.files import exclusive
 from lockgate.tasks import noding
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lockgate.deploy.engine import Engine
     from lockgate.deploy.node.cluster import World
-    from lockgate.deploy.node.model import ClusterStatus
+    from lockgate.deploy.node.model import ClusterStatus, Phase
     from lockgate.deploy.node.others import Other
     from lockgate.tasks.session import Session
 
@@ -73,7 +73,7 @@ def choose(session: Session, name: str) -> Chosen:
     if provider == "kubeconfig":
         return _given(session, name, why)
     if provider in ("kind", "k3d"):
-        return Chosen(name, why, other=Other(provider, name))
+        return Chosen(name, why, other=Other(provider, name, folder(session) / name / "kubeconfig"))
     engine = find_engine()
     if engine is None:
         raise ToolMissing(
@@ -125,6 +125,8 @@ def up(session: Session, cluster: Chosen) -> ClusterStatus:
     with _held(session, cluster.name):
         done = _up(session, cluster)
         found = status(session, cluster)
+    if found.phase != "ready":
+        raise NotReady(f"cluster {found.name}: {found.why}", hint="`inv cluster.status` says more")
     console = session.console
     if done != "unchanged":
         console.say("cluster", f"{found.name}  {done}  {found.api}", started=started, tone="good")
@@ -154,7 +156,7 @@ def _up(session: Session, cluster: Chosen) -> str:
             session.console.say("cluster", f"{cluster.other.kind} makes {cluster.name} …")
             cluster.other.create()
             done = "created"
-        cluster.other.keep_kubeconfig(kubeconfig(session, cluster))
+        cluster.other.keep_kubeconfig()
         return done
     return "unchanged"
 
@@ -178,11 +180,9 @@ def down(session: Session, cluster: Chosen) -> None:
             from lockgate.deploy.node import cluster as node
 
             removed = node.down(cluster.node)
-        elif cluster.other:
-            if cluster.other.exists():
-                cluster.other.delete()
-                removed = (f"{cluster.other.kind} cluster {cluster.name}",)
-            kubeconfig(session, cluster).unlink(missing_ok=True)
+        elif cluster.other and cluster.other.exists():
+            cluster.other.delete()
+            removed = (f"{cluster.other.kind} cluster {cluster.name}",)
     what = ", ".join(removed)
     words = f"removed: {what}" if what else "there is nothing to remove"
     session.console.say("cluster", f"{cluster.name}  {words}", started=started if what else None)
@@ -224,12 +224,9 @@ def status(session: Session, cluster: Chosen) -> ClusterStatus:
     except RemoteError as error:
         return msgspec.structs.replace(empty, phase="failed", why=error.message)
     waiting = [one.name for one in found if not one.ready]
-    return msgspec.structs.replace(
-        empty,
-        phase="starting" if waiting else "ready",
-        why=f"not ready: {', '.join(waiting)}" if waiting else "",
-        nodes=found,
-    )
+    why = "it has no nodes" if not found else f"not ready: {', '.join(waiting)}" if waiting else ""
+    phase: Phase = "starting" if why else "ready"
+    return msgspec.structs.replace(empty, phase=phase, why=why, nodes=found)
 
 
 def kubeconfig(session: Session, cluster: Chosen) -> Path:

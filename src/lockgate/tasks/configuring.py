@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lockgate.config.overlay import Overlay
     from lockgate.config.patch import PatchFile
     from lockgate.config.resource import Resource
-    from lockgate.config.sources import Located
+    from lockgate.config.sources import File
     from lockgate.tasks.places import Ways
     from lockgate.tasks.session import Session
 
@@ -62,8 +62,9 @@ class _Read(NamedTuple):
     """Everything that an artifact is made of, read and not yet rendered."""
 
     overlay: Overlay | None
-    located: Located
-    given: tuple[tuple[Artifact, tuple[Resource, ...]], ...]
+    files: tuple[File, ...]
+    given: tuple[tuple[Artifact, bytes], ...]
+    """Artifacts with their plain YAML."""
     patches: tuple[PatchFile, ...]
 
 
@@ -160,7 +161,6 @@ def _read(
 ) -> _Read:
     from lockgate.config import development, patch, sources
     from lockgate.config import overlay as overlays
-    from lockgate.config.sops import Sops
 
     folder = Path(wanted.overlay) if wanted.overlay else None
     if folder is None and not wanted.files and not wanted.artifacts:
@@ -172,25 +172,19 @@ def _read(
             session.console.say("config", f"made for development: {', '.join(made)}", tone="warn")
         looked = overlays.look(folder)
     stdin = sys.stdin.buffer.read() if sources.STDIN in wanted.files else b""
-    opener = Sops(lambda: _tool(session, "sops"))
-    located = sources.collect(wanted.files, stdin=stdin, open_sealed=opener)
-    for one in located.skipped:
-        session.console.say("config", f"left out: {one}", tone="warn")
     return _Read(
         overlay=looked,
-        located=located,
+        files=sources.gather(wanted.files, stdin=stdin),
         given=tuple(_given(session, ways, one, wanted.identities) for one in wanted.artifacts),
         patches=tuple(patch.read(Path(one)) for one in wanted.patches),
     )
 
 
-def _given(
-    session: Session, ways: Ways, text: str, named: str
-) -> tuple[Artifact, tuple[Resource, ...]]:
+def _given(session: Session, ways: Ways, text: str, named: str) -> tuple[Artifact, bytes]:
     from lockgate.config import package
 
     with places.reading(ways, plain(text), layers=True) as (place, digest):
-        return package.read(place, digest, identities=identities(session, named), name=text)
+        return package.contents(place, digest, identities=identities(session, named), name=text)
 
 
 def plain(text: str) -> str:
@@ -201,9 +195,10 @@ def plain(text: str) -> str:
 def _source(session: Session, read: _Read, wanted: Wanted) -> Source:
     """Return where the objects come from: the commit of the files, or what was said of them."""
     from lockgate.build import git
+    from lockgate.config.sources import WHERE_STDIN
 
-    files = [Path(path) for path, _ in read.located.files if path != "standard input"]
-    outside = len(files) < len(read.located.files) or bool(read.given)
+    files = [Path(one.where) for one in read.files if one.where != WHERE_STDIN]
+    outside = len(files) < len(read.files) or bool(read.given)
     files += list(read.overlay.files) if read.overlay else []
     files += [Path(one) for one in wanted.patches]
     content = _digest(read)
@@ -244,7 +239,7 @@ def _source(session: Session, read: _Read, wanted: Wanted) -> Source:
 def _digest(read: _Read) -> str:
     """Return a digest over everything that was read, by name and content."""
     parts: dict[str, str] = {
-        f"file {number}": Digest.of(data) for number, (_, data) in enumerate(read.located.files)
+        f"file {number} {one.name}": Digest.of(one.data) for number, one in enumerate(read.files)
     }
     if read.overlay:
         for path in read.overlay.files:
@@ -329,15 +324,19 @@ def _render(
     from lockgate.config import patch, pins, resource, sources
     from lockgate.config.sops import Sops
 
+    opener = Sops(lambda: _tool(session, "sops"))
     located: list[tuple[str, Resource]] = []
     if read.overlay and render:
         overlays.check(read.overlay)
         folder = read.overlay.folder
         where = f"{os.path.relpath(folder)} (rendered)"
-        located += sources.opened(render.build(folder), where, Sops(lambda: _tool(session, "sops")))
-    located += read.located.found
-    for artifact, held in read.given:
-        located += [(artifact.name, one) for one in held]
+        located += sources.opened(render.build(folder), where, opener)
+    collected = sources.collect(read.files, open_sealed=opener)
+    for skipped in collected.skipped:
+        session.console.say("config", f"left out: {skipped}", tone="warn")
+    located += collected.found
+    for artifact, data in read.given:
+        located += resource.located(data, where=artifact.name)
     resources = [one for _, one in resource.unique(located)]
     if not resources:
         raise UsageError("there is no object to package", hint="name an overlay or files")

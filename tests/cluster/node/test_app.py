@@ -58,9 +58,11 @@ def deployed(shop: Repository) -> str:
     return shop.inv("deploy", "-e", "dev").stderr
 
 
-def objects(shop: Repository) -> str:
-    """Return the objects of the artifact that was built last, as YAML."""
-    return shop.inv("config.pull", "config-dev").stdout
+def objects(shop: Repository, cluster: Cluster) -> str:
+    """Return the objects of the artifact that was deployed last, as YAML, from the registry."""
+    subject = json.loads(shop.inv("config.inspect", "-e", "dev", "--json").stdout)["subject"]
+    place = f"{cluster.registry}/todo/config-dev@{subject}"
+    return shop.inv("config.pull", place, "-e", "dev", "--verify").stdout
 
 
 def replicas(cluster: Cluster) -> dict[str, Any]:
@@ -138,7 +140,9 @@ def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, depl
     assert deployed
     again = shop.inv("deploy", "-e", "dev", "--json").stdout
     assert {one["action"] for one in json.loads(again)["changes"]} == {"unchanged"}
-    different = cluster.kubectl("diff", "--server-side", "-f", "-", stdin=objects(shop), code=None)
+    different = cluster.kubectl(
+        "diff", "--server-side", "-f", "-", stdin=objects(shop, cluster), code=None
+    )
     assert (different.returncode, different.stdout) == (0, "")
 
 

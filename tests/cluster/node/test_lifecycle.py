@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.node import INV, Cluster, until
 
 if TYPE_CHECKING:
@@ -87,14 +86,14 @@ def test_a_part_that_does_not_start_says_why(other: Cluster) -> None:
     answer = other.inv("cluster.up", "--name", "other", code=5)
 
     assert "kubelet of the cluster other ended with exit code 1" in answer.stderr
-    assert "unknown field" in answer.stderr
+    assert "nonsense/v1" in answer.stderr
     assert "inv cluster.down" in answer.stderr
 
 
 SPOIL = """
 import json, pathlib
 place = pathlib.Path("/etc/kubernetes/kubelet.yaml")
-place.write_text(json.dumps({**json.loads(place.read_text()), "nonsense": True}))
+place.write_text(json.dumps({**json.loads(place.read_text()), "apiVersion": "nonsense/v1"}))
 """
 
 

@@ -154,7 +154,7 @@ WRITING = {
         "does not hold|does not point|of referrers",
     ),
     "pretends-blobs": Cell(
-        wrongs.fails(201), "PUT", "/uploads/", RegistryError, "unknown|does not have"
+        wrongs.fails(201), "PUT", "/uploads/", RegistryError, "lacks a part of manifest"
     ),
     "changes": Cell(wrongs.changes_upload, "PUT", MANIFESTS, DigestMismatch, "other bytes"),
     "changes-blobs": Cell(

@@ -6,9 +6,12 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.cosign.keys import pair
 from tests.integration.faults import runs, wrongs
 from tests.integration.faults.proxy import faulty
+from tests.integration.registries import COSIGN, go_program, run
 from tests.unit.oci.images import KIND, build, refer
+from tests.unit.sign.world import make_world
 
 from lockgate.oci import older, transfer
 from lockgate.oci.connection import World
@@ -114,3 +117,36 @@ def test_a_slow_writer(end: str, running: Running, tmp_path: Path) -> None:
     listed, behind = evidence(running, repository, root)
     assert listed == {"ann says 0", "ben says 0"}
     assert behind == {f"{one} signs {number}" for one in ("ann", "ben") for number in range(2)}
+
+
+READ = {
+    "bundle": ("--insecure-ignore-tlog=true",),
+    "legacy": ("--private-infrastructure", "--new-bundle-format=false"),
+}
+"""How cosign is told which form to read, without any service of the public Sigstore."""
+
+
+def test_two_real_signers(running: Running, tmp_path: Path) -> None:
+    """Two who sign the same image each in a store of their own, and push at once: cosign verifies both keys."""
+    pairs = {name: pair("P-256", tmp_path, name) for name in ("ann", "ben")}
+    worlds = {name: make_world(tmp_path / name) for name in pairs}
+    for name, made in worlds.items():
+        made.sign(pairs[name].signer)
+    subject = worlds["ann"].image.subject
+    repository = f"together/{uuid.uuid4().hex[:12]}"
+
+    started = [
+        runs.start(
+            runs.push, f"127.0.0.1:{running.port}/{repository}", str(one.layout.root), subject
+        )
+        for one in worlds.values()
+    ]
+    assert [runs.finished(one) for one in started] == [0, 0]
+
+    image = f"localhost:{running.port}/{repository}@{subject}"
+    for keys in pairs.values():
+        for flags in READ.values():
+            key = ("--key", str(keys.public), *keys.flags)
+            run(go_program(COSIGN), "verify", *key, *flags, image, home=tmp_path)
+            what = ("--type", "cyclonedx")
+            run(go_program(COSIGN), "verify-attestation", *key, *flags, *what, image, home=tmp_path)

@@ -68,6 +68,27 @@ def test_the_only_component_needs_no_name() -> None:
     assert settings("app").component("")[0] == "app"
 
 
+def test_what_is_on_demand_is_not_meant_without_a_name() -> None:
+    """Of one component and another on demand, the first is the only one; named, the second is found, too."""
+    found = settings("app", "database")
+    late = dataclasses.replace(found.components["database"], on_demand=True)
+    found = dataclasses.replace(found, components={**found.components, "database": late})
+
+    assert found.usual() == ["app"]
+    assert found.component("")[0] == "app"
+    assert found.component("database")[0] == "database"
+
+
+def test_a_components_platforms_go_before_the_builds() -> None:
+    """Where it names none, those of `build` count."""
+    found = settings("app", "node")
+    node = dataclasses.replace(found.components["node"], platforms=("linux/arm64",))
+    found = dataclasses.replace(found, components={**found.components, "node": node})
+
+    assert found.platforms("app") == found.build.platforms
+    assert found.platforms("node") == ("linux/arm64",)
+
+
 def test_of_several_components_one_must_be_named() -> None:
     """Lockgate does not pick one; the hint lists them in a form that can be typed."""
     with pytest.raises(UsageError, match="2 components") as caught:

@@ -11,7 +11,8 @@ from tests.unit.build import fake_go
 
 from lockgate.base.errors import CommandFailed, UsageError
 from lockgate.build.go import Go
-from lockgate.build.go_build import Built, Module, build, contained, finished
+from lockgate.build.go_build import build, contained
+from lockgate.build.go_program import Built, Module, finished
 
 if TYPE_CHECKING:
     from pathlib import Path

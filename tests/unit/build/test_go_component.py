@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.base.errors import DigestMismatch, UsageError
-from lockgate.build.go_build import Built, GoModule, GoProgram
 from lockgate.build.go_component import describe, entries, module, packages
+from lockgate.build.go_program import Built, GoModule, GoProgram
 from lockgate.build.layer import tar_stream
 from lockgate.oci.digest import Digest
 

@@ -27,8 +27,9 @@ def opener(data: bytes, *, where: str) -> bytes:
 
 
 def collect(*paths: object, stdin: str = "") -> sources.Located:
-    """Collect with the opener above."""
-    return sources.collect([str(each) for each in paths], stdin=stdin.encode(), open_sealed=opener)
+    """Gather and collect, with the opener above."""
+    files = sources.gather([str(each) for each in paths], stdin=stdin.encode())
+    return sources.collect(files, open_sealed=opener)
 
 
 def labels(found: sources.Located) -> list[str]:

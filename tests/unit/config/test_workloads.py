@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.config.resource import of
-from lockgate.config.workloads import Manifests, matches
+from lockgate.config.workloads import Resources, matches
 
 LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"))
 
 
-def world(*bodies: dict[str, Any]) -> Manifests:
+def world(*bodies: dict[str, Any]) -> Resources:
     """Return manifests of objects."""
-    return Manifests(tuple(of(one, "test") for one in bodies), {"app": (8080, "/readyz")}, False)
+    return Resources(tuple(of(one, "test") for one in bodies), {"app": (8080, "/readyz")}, False)
 
 
 def described(kind: str, version: str, spec: dict[str, Any]) -> dict[str, Any]:

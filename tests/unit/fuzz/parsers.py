@@ -40,8 +40,11 @@ from lockgate.build import (
     requirements,
     stack,
     stack_lock,
+    tool_file,
 )
 from lockgate.build.packages_index import PackagesIndex
+from lockgate.config import resource, semver
+from lockgate.deploy.kube import discovery
 from lockgate.gate import waiver
 from lockgate.oci import auth
 from lockgate.oci.archive import Archive
@@ -522,6 +525,47 @@ CONTROL = b"Package: tiny\nVersion: 1.0-1\nDescription: small\n and more\n .\n t
 DATABASE = bolt.bolt_bytes({f"{n}".encode(): {b"k": b"v" * 100} for n in range(100)})
 REPORT = json.dumps(document(vulnerability())).encode()
 
+OBJECTS = b"""apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+  labels: &labels {app: todo}
+data:
+  port: "8080"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  replicas: 2
+"""
+KINDS = encode(
+    {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": [
+            {
+                "metadata": {"name": "apps"},
+                "versions": [
+                    {
+                        "version": "v1",
+                        "resources": [
+                            {
+                                "resource": "deployments",
+                                "responseKind": {"group": "", "version": "", "kind": "Deployment"},
+                                "scope": "Namespaced",
+                                "verbs": ["get", "list"],
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+)
+
 PARSERS: tuple[Parser, ...] = (
     of("canonical JSON", canonical.loads, MANIFEST, KEYED, b'"\xc3\xa4"', b"[1,2]"),
     of(
@@ -578,10 +622,22 @@ PARSERS: tuple[Parser, ...] = (
     of("CVSS vector", text(cvss.severity), b"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"),
     of("Debian version", text(debversion.key), b"1:2.0~rc1+dfsg-1+b1", b"0"),
     of("Debian changelog", text(debian_changelog.fixes), CHANGELOG),
+    of(
+        "tool file",
+        lambda d: tool_file.load(d, what="tool.yaml"),
+        yaml_of("tools/cosign/tool.yaml"),
+    ),
     of("go.mod", lambda d: gomod.parse(d, what="go.mod"), GO_MOD),
     of("embedded advisories", lambda d: advisories.parse(d, what="file"), ADVISORIES),
     of("licences", licences.parse, yaml_of("policies/licences.yaml")),
     of("waivers", waivers, WAIVERS),
+    of("Kubernetes manifests", lambda d: resource.parse(d, where="file"), OBJECTS),
+    of(
+        "tags of versions",
+        text(lambda one: semver.select(one.split(), ">=1.0")),
+        b"v1.2.3 1.2.4-rc.1 latest",
+    ),
+    of("kinds of a cluster", discovery.parse, KINDS),
     of(
         "PEM",
         lambda d: pem.parse(d, what="key"),

@@ -133,6 +133,7 @@ def test_a_tag_that_stays_where_it_is(status: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words", "hint"),
     [
+        (400, said("MANIFEST_BLOB_UNKNOWN", "gone"), "lacks a part of tag 1 (gone)", "loses"),
         (401, b"", "asks for credentials", "docker login registry.example"),
         (403, said("DENIED", "no"), "does not allow this: tag 1 (no)", "docker login"),
         (404, said("NAME_UNKNOWN", "unknown"), "tag 1 is not at", "check"),

@@ -93,6 +93,25 @@ def test_a_pull_keeps_the_store_s_own(tmp_path: Path) -> None:
     assert signers(registry.open(), root) == ["ann"]
 
 
+def test_a_signature_that_is_made_during_a_pull(tmp_path: Path) -> None:
+    """Who signs in the store between a pull's look at the tag and its change of it is not overwritten."""
+    ann, root = signed(tmp_path / "ann", "ann")
+    ben, _ = signed(tmp_path / "ben", "ben")
+
+    class Busy(LayoutStore):
+        """A store in which somebody signs as soon as the tag was looked at."""
+
+        def manifest(self, digest: str) -> bytes | None:
+            found = super().manifest(digest)
+            if self.layout.resolve(tag_of(root)).digest == digest:
+                sign(self.layout, root, "ben", "cleo")
+            return found
+
+    move(LayoutStore(ann, "x"), Busy(ben, "y"), root.digest, "app")
+
+    assert sorted(signers(LayoutStore(ben, "y"), root)) == ["ann", "ben", "cleo"]
+
+
 def test_more_replaces_less(tmp_path: Path) -> None:
     """Who has all that is there, and more, needs no third image: the tag is the same in both places."""
     ann, root = signed(tmp_path / "ann", "ann")
@@ -131,6 +150,21 @@ def test_what_is_no_list_of_signatures_is_not_replaced(tmp_path: Path) -> None:
     assert "remove that tag" in raised.value.hint
     assert "app" not in target.layout.tags()
     assert registry.asked == []
+
+
+def test_too_many_signatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than readers take would make all of them unreadable."""
+    monkeypatch.setattr(older, "MAX_LAYERS", 2)
+    registry = DictRegistry()
+    layouts = [signed(tmp_path / name, name) for name in ("ann", "ben", "cleo")]
+    root = layouts[0][1]
+    for layout, _ in layouts[:2]:
+        move(LayoutStore(layout, "x"), registry.open(), root.digest)
+
+    with pytest.raises(TrustError, match="would hold 3 signatures"):
+        move(LayoutStore(layouts[2][0], "x"), registry.open(), root.digest)
+
+    assert signers(registry.open(), root) == ["ann", "ben"]
 
 
 def test_a_tag_that_another_writes_at_the_same_time(tmp_path: Path) -> None:

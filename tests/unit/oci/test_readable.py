@@ -229,3 +229,56 @@ def test_a_registry_that_is_down_is_no_missing_evidence(
         with pytest.raises(RegistryError) as raised:
             place.referrers(root.digest, KIND)
     assert raised.value.retryable
+
+
+def test_what_is_known_is_not_asked_for(root: Descriptor, registry: DictRegistry) -> None:
+    """Bytes that somebody offers stand in for a blob when they have its digest, and only then."""
+    with registry.open(push=False) as source, Elsewhere(source, layers=False) as place:
+        listed = place.referrers(root.digest, KIND)[0]
+        layer = Manifest.parse(place.fetch(listed) or b"").layers[0]
+        data = place.fetch(layer) or b""
+    registry.asked.clear()
+    with registry.open(push=False) as source, Elsewhere(source, layers=False) as place:
+        place.offer(data)
+        place.offer(b"something else")
+        assert place.fetch(layer) == data
+    assert registry.asked == []
+
+
+def test_questions_are_asked_ahead(
+    layout: Layout, root: Descriptor, registry: DictRegistry
+) -> None:
+    """The list of referrers and the tags come while the image is looked at, each asked for once."""
+    tag = root.digest.replace(":", "-") + ".sig"
+    with registry.open(push=False) as source, Elsewhere(source, layers=False) as place:
+        place.begin(root.digest, (tag,))
+        place.check(root.digest)
+        assert [one.digest for one in place.named(tag)] == [layout.tags()[tag].digest]
+        assert len(place.referrers(root.digest, KIND)) == 2
+
+    assert registry.count("GET", f"/manifests/{tag}") == 1
+    assert registry.count("GET", f"/referrers/{root.digest}") == 1
+
+
+def test_what_was_asked_ahead_fails_where_it_is_needed(
+    root: Descriptor, registry: DictRegistry
+) -> None:
+    """A list that could not be got is an error for whoever wants it, and none before."""
+    registry.fail("GET", "/referrers/", lambda _request, _serve: answer(500), times=99)
+    with registry.open(push=False) as source, Elsewhere(source, layers=False) as place:
+        place.begin(root.digest, ())
+        place.check(root.digest)
+        with pytest.raises(RegistryError):
+            place.referrers(root.digest, KIND)
+
+
+def test_one_place_for_many_images(
+    root: Descriptor, registry: DictRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept is bounded over all of them, the oldest goes first, and nothing is wrong without it."""
+    monkeypatch.setattr(readable, "MAX_KEPT", 1000)
+    with registry.open(push=False) as source, Elsewhere(source, layers=False) as place:
+        for _ in range(3):
+            place.check(root.digest)
+            assert len(place.referrers(root.digest, KIND)) == 2
+        assert sum(map(len, place._kept.values())) == place._size <= 1000

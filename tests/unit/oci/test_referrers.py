@@ -269,3 +269,13 @@ def test_a_list_without_end() -> None:
 def test_the_next_page(link: str, url: str) -> None:
     """The Link header's next address (RFC 8288), among others and with or without quotes."""
     assert next_page(link) == url
+
+
+def test_an_api_that_is_absent_is_asked_for_once() -> None:
+    """A registry that knows no such API does not learn it while one run lasts."""
+    registry = DictRegistry(referrers_api=False)
+    with registry.open() as repository:
+        for digit in "123":
+            assert repository.referrers("sha256:" + digit * 64) == ()
+
+    assert registry.count("GET", "/referrers/") == 1

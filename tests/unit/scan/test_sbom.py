@@ -104,6 +104,15 @@ def test_wheels_of_two_platforms_are_two_components(image: Image) -> None:
     assert {one["purl"] for one in found} == {"pkg:pypi/markupsafe@1.0"}
 
 
+def test_what_has_no_digest_is_listed_without_one(image: Image) -> None:
+    """Go's standard library comes with the compiler: it has a URL and a version, and no digest is made up."""
+    library = package("stdlib", "BSD-3-Clause", kind="golang", sha256="")
+    found = component(cyclonedx(with_packages(image, library)), "stdlib")
+
+    assert found["purl"] == found["bom-ref"] == "pkg:golang/stdlib@1.0"
+    assert "hashes" not in found
+
+
 def test_one_platform_is_a_document_of_its_own(image: Image) -> None:
     """Of one platform the subject is its manifest, and only its packages stand there."""
     found = valid(cyclonedx(image, "linux/arm64"))

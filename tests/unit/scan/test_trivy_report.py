@@ -264,7 +264,7 @@ def test_nothing_seen_is_nothing_seen(results: Any) -> None:
     if results is ...:
         del report["Results"]
     found = parse(json.dumps(report).encode())
-    assert found == ("", "", (), ())
+    assert found == ("", "", (), (), ())
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 99])
@@ -330,3 +330,14 @@ def test_collector_is_left_as_it_was(good: bool) -> None:
         with pytest.raises(ReportUnreadable):
             parse(b"{")
     assert gc.isenabled()
+
+
+def test_files_that_were_checked_are_named() -> None:
+    """A file of which a rule held is one that was looked at; one without a rule is not."""
+    rule = {"ID": "KSV-0017", "Severity": "HIGH", "Title": "Privileged", "Status": "PASS"}
+    results = [
+        {"Target": "a.yaml", "Class": "config", "Type": "kubernetes", "Misconfigurations": [rule]},
+        {"Target": "b.yaml", "Class": "config", "Type": "kubernetes"},
+    ]
+    found = parse(json.dumps({"SchemaVersion": 2, "Results": results}).encode())
+    assert (found.checked, found.findings) == (("a.yaml",), ())

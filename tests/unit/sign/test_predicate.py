@@ -10,6 +10,7 @@ import pytest
 
 from lockgate.base.canonical import encode
 from lockgate.base.errors import DigestMismatch, SubjectMismatch, UsageError
+from lockgate.build.model import GoSources, Package
 from lockgate.gate.decision import Decision
 from lockgate.oci.digest import Digest
 from lockgate.scan.sbom import cyclonedx
@@ -146,6 +147,43 @@ def test_provenance_names_everything_by_digest(world: World) -> None:
     assert names[0]["uri"].startswith("git+https://git.example/shop@3f2a9c1")
     assert [one["name"] for one in names[:4]] == ["source", "tree", "stack.lock", "requirements"]
     assert [one["uri"] for one in names[4:]] == [world.image.platforms[0].packages[0].purl]
+
+
+def test_provenance_names_go_modules_by_their_sums(world: World) -> None:
+    """The locks by their digests, a module by what go.sum lists of it, the standard library by its version."""
+    listed = Package(
+        kind="gobinary",
+        name="example.org/a",
+        version="v1.0.0",
+        architecture="",
+        source="",
+        licences=(),
+        sha256="a" * 64,
+        purl="pkg:golang/example.org/a@v1.0.0",
+    )
+    own = msgspec.structs.replace(listed, version="", purl="pkg:golang/example.org/own")
+    library = msgspec.structs.replace(listed, sha256="", purl="pkg:golang/stdlib@v1.27.3")
+    platform = msgspec.structs.replace(world.image.platforms[0], packages=(listed, own, library))
+    module = GoSources(
+        module="greeting",
+        programs={"greeting": "."},
+        mod="sha256:" + "1" * 64,
+        sums="sha256:" + "2" * 64,
+        content="sha256:" + "3" * 64,
+    )
+    image = msgspec.structs.replace(
+        world.image, platforms=(platform,), go=(module,), requirements=""
+    )
+
+    names = json.loads(predicate.provenance(image))["buildDefinition"]["resolvedDependencies"]
+
+    assert names[3:] == [
+        {"name": "greeting/go.mod", "digest": {"sha256": "1" * 64}},
+        {"name": "greeting/go.sum", "digest": {"sha256": "2" * 64}},
+        {"uri": listed.purl, "digest": {"dirHash": "a" * 64}},
+        {"uri": own.purl, "digest": {"sha256": "a" * 64}},
+        {"uri": library.purl},
+    ]
 
 
 def test_provenance_holds_no_time(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class _NotBegun(Exception):
+    """Another item had failed before this one's turn came."""
 
 
 def each(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[tuple[T, R]]:
@@ -23,26 +28,29 @@ def each(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterato
         for one in listed:
             yield one, work(one)
         return
+    stop = threading.Event()
+
+    def guarded(one: T) -> R:
+        if stop.is_set():
+            raise _NotBegun
+        try:
+            return work(one)
+        except BaseException:
+            stop.set()
+            raise
+
+    failure: BaseException | None = None
     with ThreadPoolExecutor(min(workers, len(listed))) as pool:
-        futures = {pool.submit(work, one): one for one in listed}
-        failure: BaseException | None = None
+        futures = {pool.submit(guarded, one): one for one in listed}
         try:
             for future in as_completed(futures):
-                if future.cancelled():
-                    continue
                 error = future.exception()
                 if error is None:
                     yield futures[future], future.result()
-                elif failure is None:
+                elif failure is None and not isinstance(error, _NotBegun):
                     failure = error
-                    _drop(futures)
         except BaseException:
-            _drop(futures)
+            stop.set()  # Ctrl-C, or whoever reads this has had enough
             raise
     if failure is not None:
         raise failure
-
-
-def _drop(futures: Iterable[object]) -> None:
-    for one in futures:
-        one.cancel()  # type: ignore[attr-defined]

@@ -167,7 +167,7 @@ def _parse(path: Path) -> _File:
 
     try:
         value = yaml.safe_load(path.read_bytes())
-        return msgspec.convert(value or {}, _File)
+        return msgspec.convert({} if value is None else value, _File)
     except OSError as error:
         raise storage_error(error, path) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -66,6 +66,8 @@ class Live:
     """Those that need a closer look."""
     proven: dict[ResourceId, bool] = field(default_factory=dict)
     """Those that are as they should be, and whether they are ready."""
+    unrecorded: list[str] = field(default_factory=list)
+    """Those that are ours and that the record does not name: `ConfigMap/shop/web`."""
 
 
 class Looker:
@@ -100,26 +102,34 @@ class Looker:
             kind, namespace = group
             names = groups[group]
             for body in self._labelled(kind, namespace):
-                one = names.get(body["metadata"]["name"])
+                name = body["metadata"]["name"]
+                one = names.get(name)
+                entry = entries.get(one) if one else None
+                if entry is None and ownership.is_ours(body, self._owner):
+                    found.unrecorded.append("/".join(filter(None, (kind.kind, namespace, name))))
                 if one is None:
                     continue
-                target, entry = wanted.get(one), entries.get(one)
+                target = wanted.get(one)
                 if (
                     target is not None
                     and entry is not None
-                    and entry.seen
-                    and entry.seen == ownership.token(target.digest, body)
-                    and not self._options.details
+                    and self._is_proven(target, entry, body)
                 ):
                     found.proven[one] = self._is_ready(body)
                 elif target is not None or one in leftover:
-                    found.bodies[one] = {
-                        "apiVersion": kind.api_version, "kind": kind.kind, **body,
-                    }  # fmt: skip
+                    found.bodies[one] = body
 
         for _ in crew.each(look, groups, workers=self._options.workers):
             pass
         return found
+
+    def _is_proven(self, target: Desired, entry: Entry, body: Body) -> bool:
+        """Return whether nobody touched an object since exactly this was applied."""
+        return (
+            not self._options.details
+            and bool(entry.seen)
+            and entry.seen == ownership.token(target.digest, body)
+        )
 
     def _labelled(self, kind: Kind, namespace: str) -> Iterable[Body]:
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.base.errors import Conflict, Forbidden, InventoryLost, UsageError
 from lockgate.config.order import order
 from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube import crew, permissions, prune, scan
+from lockgate.deploy.kube import crew, permissions, prune
 from lockgate.deploy.kube.desired import prepare
 from lockgate.deploy.kube.discovery import CRD, kinds_of
 from lockgate.deploy.kube.look import Finding, Looker
@@ -62,10 +62,10 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
     stale = [(entry, _kind(client, entry)) for entry in known.entries if entry.id not in ids]
     if stale:
         permissions.check(client, _needs_of(stale, options), workers=workers)
-    if not stored.version:
-        _check_lost(desired, target, options)
     looker = Looker(client, target.owner, options, target.now)
     live = looker.live(desired, known, [(entry, kind) for entry, kind in stale if kind])
+    if not stored.version:
+        _check_lost(live.unrecorded, target)
     first = [one for one in desired if one.is_definition]
     findings = looker.findings(first, live, {})
     missing = _check_namespaces(desired, findings, target, options)
@@ -110,23 +110,19 @@ def _needs_of(
                 yield permissions.Need(verb, kind.group, kind.plural, entry.id.namespace)
 
 
-def _check_lost(desired: Sequence[Desired], target: Target, options: Options) -> None:
+def _check_lost(unrecorded: Sequence[str], target: Target) -> None:
     """Refuse to begin anew where an inventory was.
+
+    What is noticed is an object of a kind, in a namespace, that the artifact has objects of, too.
 
     Raises:
         InventoryLost: its objects are there.
     """
-    places = {one.id.namespace for one in desired if one.id.namespace} | {target.owner.namespace}
-    home = ("Namespace", target.owner.namespace)
-    found = [
-        one.id.label
-        for one in scan.labelled(target.client, target.owner, places, workers=options.workers)
-        # The inventory's own namespace is made before the inventory can be.
-        if (one.id.kind, one.id.name) != home
-    ]
+    # The inventory's own namespace is made before the inventory can be.
+    found = sorted(one for one in unrecorded if one != f"Namespace/{target.owner.namespace}")
     if found:
         raise InventoryLost(
-            f"the inventory {target.owner} is gone, and {len(found)} of its objects are there: "
+            f"the inventory {target.owner} is gone, and objects of it are there: "
             f"{', '.join(found[:5])}{', …' if len(found) > 5 else ''}",
             hint="`inv deploy.repair` writes it anew from the objects that carry its labels",
         )

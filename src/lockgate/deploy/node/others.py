@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lockgate.base.errors import ToolError, ToolMissing
-from lockgate.base.files import atomic_write
+from lockgate.base.files import atomic_write, storage_error
 from lockgate.base.process import plain_environment, run
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ class Other(NamedTuple):
 
     kind: Kind
     name: str
+    kubeconfig: Path
+    """Where its kubeconfig is kept."""
 
     @property
     def context(self) -> str:
@@ -51,12 +52,16 @@ class Other(NamedTuple):
             ) from None
 
     def create(self) -> None:
-        """Make the cluster and wait until it is ready; the user's kubeconfig stays as it is."""
+        """Make the cluster and wait until it is ready; the user's own kubeconfig stays as it is."""
+        try:
+            self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.kubeconfig) from error
         if self.kind == "kind":
-            # It always writes a kubeconfig; the one to keep is asked for afterwards.
+            # It always writes a kubeconfig, with a lock file beside it.
             self._run(
                 *("create", "cluster", f"--name={self.name}", f"--wait={_WAIT}"),
-                f"--kubeconfig={os.devnull}",
+                f"--kubeconfig={self.kubeconfig}",
                 seconds=_SECONDS,
             )
         else:
@@ -66,23 +71,27 @@ class Other(NamedTuple):
                 seconds=_SECONDS,
             )
 
-    def keep_kubeconfig(self, path: Path) -> None:
+    def keep_kubeconfig(self) -> None:
         """Write the cluster's kubeconfig, readable by its owner only."""
         words = (
             ("get", "kubeconfig", f"--name={self.name}")
             if self.kind == "kind"
             else ("kubeconfig", "get", self.name)
         )
-        atomic_write(path, self._run(*words, seconds=_SHORT), mode=0o600)
+        atomic_write(self.kubeconfig, self._run(*words, seconds=_SHORT), mode=0o600)
 
     def delete(self) -> None:
-        """Remove the cluster."""
+        """Remove the cluster, and its kubeconfig."""
         words = (
-            ("delete", "cluster", f"--name={self.name}", f"--kubeconfig={os.devnull}")
+            ("delete", "cluster", f"--name={self.name}", f"--kubeconfig={self.kubeconfig}")
             if self.kind == "kind"
             else ("cluster", "delete", self.name)
         )
         self._run(*words, seconds=_SECONDS)
+        try:
+            self.kubeconfig.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, self.kubeconfig) from error
 
     def _run(self, *words: str, seconds: float) -> bytes:
         if shutil.which(self.kind) is None:

@@ -1,0 +1,180 @@
+"""The Todo app with its PostgreSQL on a real Kubernetes: deployed, reached, upgraded, rolled back."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from tests.integration.conftest import Repository, copy_project
+from tests.node import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.node import Cluster
+
+ROOT = Path(__file__).parents[3]
+LOAD = Path(__file__).with_name("load.py")
+NAMESPACE = "todo-dev"
+SECONDS = 600
+"""How long the load runs at most."""
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """This repository, with the tests' cluster as the target of `dev`; everything is built and signed."""
+    made = copy_project(tmp_path_factory.mktemp("shop") / "repository")
+    shutil.copytree(ROOT / "k8s", made.path / "k8s", ignore=shutil.ignore_patterns("secrets"))
+    made.edit("k8s/base/deployment.yaml", """              sleep:
+                seconds: 5
+""", """              sleep:
+                seconds: 0
+""")
+    settings = yaml.safe_load((made.path / "lockgate.yaml").read_text())
+    settings["scan"] = {"database": "embedded"}
+    # The node's own platform is enough: the other one is built elsewhere.
+    settings["build"] = {"platforms": ["linux/amd64"]}
+    settings["environments"] = {
+        "dev": {
+            "target": "cluster",
+            "registry": f"{cluster.registry}/todo",
+            "kubeconfig": str(cluster.kubeconfig),
+            "context": cluster.context,
+            "database_max_age_days": 36500,
+        }
+    }
+    (made.path / "lockgate.yaml").write_text(yaml.safe_dump(settings))
+    made.commit("settings of the test")
+    for component in ("postgres", "app"):
+        for stage in ("build", "scan", "sign"):
+            made.inv(stage, "-c", component)
+    yield made
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", code=None)
+
+
+@pytest.fixture(scope="module")
+def deployed(shop: Repository) -> str:
+    """Deploy it; return what was said."""
+    return shop.inv("deploy", "-e", "dev").stderr
+
+
+def objects(shop: Repository, cluster: Cluster) -> str:
+    """Return the objects of the artifact that was deployed last, as YAML, from the registry."""
+    subject = json.loads(shop.inv("config.inspect", "-e", "dev", "--json").stdout)["subject"]
+    place = f"{cluster.registry}/todo/config-dev@{subject}"
+    return shop.inv("config.pull", place, "-e", "dev", "--verify").stdout
+
+
+def replicas(cluster: Cluster) -> dict[str, Any]:
+    """Return the status of the Deployment."""
+    status: dict[str, Any] = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["status"]
+    return status
+
+
+def run_pod(cluster: Cluster, name: str, script: str, *arguments: str) -> None:
+    """Run a Python program in a pod beside the app, in the app's own image and under the same rules."""
+    found = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["spec"]["template"]["spec"]
+    container = found["containers"][0]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {"app.kubernetes.io/name": name},
+        },
+        "spec": {
+            "automountServiceAccountToken": False,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": found["securityContext"],
+            "containers": [
+                {
+                    "name": "run",
+                    "image": container["image"],
+                    "command": ["python3", "-c", script, *arguments],
+                    "securityContext": container["securityContext"],
+                }
+            ],
+        },
+    }
+    cluster.apply(pod)
+
+
+def logs(cluster: Cluster, name: str) -> list[str]:
+    """Return what a pod has said so far, line by line."""
+    return cluster.kubectl("logs", name, f"--namespace={NAMESPACE}", code=None).stdout.splitlines()
+
+
+def counts(cluster: Cluster) -> list[int]:
+    """Return how many requests the load has made, how many of them added a task, and how many failed."""
+    lines = [line for line in logs(cluster, "load") if re.fullmatch(r"\d+ \d+ \d+", line)]
+    return [int(one) for one in lines[-1].split()] if lines else [0, 0, 0]
+
+
+def page(cluster: Cluster, name: str) -> str:
+    """Return what the Service answers to a pod, under `/version` and `/`."""
+    script = (
+        "import urllib.request as u\n"
+        "for path in ('/version', '/'): print(u.urlopen('http://todo' + path, timeout=10).read().decode())"
+    )
+    run_pod(cluster, name, script)
+    until(lambda: "</html>" in "\n".join(logs(cluster, name)), "the page")
+    return "\n".join(logs(cluster, name))
+
+
+def test_it_is_deployed_and_reached(cluster: Cluster, shop: Repository, deployed: str) -> None:
+    """Two replicas are ready, with the images by the digests that were built; the Service answers."""
+    assert "all pinned, all verified" in deployed
+    # A new Deployment begins with one; the autoscaler looks every 15 s and brings the other.
+    until(lambda: replicas(cluster).get("readyReplicas") == 2, "two replicas")
+    image = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["spec"]["template"]["spec"][
+        "containers"
+    ][0]["image"]
+    assert image == f"{cluster.registry}/todo/app@{shop.subject}"
+    assert '"name":"todo"' in page(cluster, "first-visit")
+
+
+def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, deployed: str) -> None:
+    """Neither for Lockgate nor for kubectl: what is there is what the artifact says."""
+    assert deployed
+    again = shop.inv("deploy", "-e", "dev", "--json").stdout
+    assert {one["action"] for one in json.loads(again)["changes"]} == {"unchanged"}
+    different = cluster.kubectl(
+        "diff", "--server-side", "-f", "-", stdin=objects(shop, cluster), code=None
+    )
+    assert (different.returncode, different.stdout) == (0, "")
+
+
+def test_an_upgrade_and_the_way_back_fail_no_request(
+    cluster: Cluster, shop: Repository, deployed: str
+) -> None:
+    """Under a constant load: a new version takes over, the old one comes back, and no task is lost."""
+    assert deployed
+    before = shop.subject
+    run_pod(cluster, "load", LOAD.read_text(), "todo", str(SECONDS))
+    until(lambda: counts(cluster)[0] > 50, "the load")
+
+    shop.edit("app/todo/health.py", 'VERSION = "1.0.0"', 'VERSION = "1.1.0"')
+    shop.commit("a new version")
+    for stage in ("build", "scan", "sign"):
+        shop.inv(stage, "-c", "app")
+    assert shop.subject != before
+    shop.inv("deploy", "-e", "dev")
+    assert '"version":"1.1.0"' in page(cluster, "after-upgrade")
+    upgraded = counts(cluster)
+    assert upgraded[2] == 0, logs(cluster, "load")
+
+    shop.inv("deploy.rollback", "-e", "dev")
+    assert '"version":"1.0.0"' in page(cluster, "after-rollback")
+    until(lambda: counts(cluster)[0] > upgraded[0] + 50, "more load")
+    total, adds, failed = counts(cluster)
+    assert failed == 0, logs(cluster, "load")
+    assert adds >= total // 25
+    cluster.kubectl("delete", "pod/load", f"--namespace={NAMESPACE}")
+    assert page(cluster, "last-visit").count(">load ") >= adds

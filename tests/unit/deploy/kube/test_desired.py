@@ -1,0 +1,111 @@
+"""What is sent to the cluster, from what was verified."""
+
+from __future__ import annotations
+
+import pytest
+from tests.miniature import KINDS
+
+from lockgate.base.errors import UsageError
+from lockgate.config.resource import parse
+from lockgate.deploy.kube.desired import Desired, prepare
+from lockgate.deploy.kube.discovery import Kinds
+from lockgate.deploy.kube.ownership import Owner
+
+WEB = Owner("shop", "web")
+
+SCALED = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {replicas: 2, paused: true}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: shop}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}
+"""
+
+
+def made(text: str) -> tuple[Desired, ...]:
+    """Return what is sent."""
+    return prepare(parse(text.encode(), where="test"), WEB, Kinds(KINDS))
+
+
+def test_labels_are_added_to_the_object_alone() -> None:
+    """Not to what is inside, and the verified object is left as it is (S1.46)."""
+    resources = parse(SCALED.encode(), where="test")
+    (first, _) = prepare(resources, WEB, Kinds(KINDS))
+    assert first.body["metadata"]["labels"] == WEB.labels
+    assert "labels" not in resources[0].body["metadata"]
+
+
+def test_own_labels_stay() -> None:
+    """Beside ours."""
+    (one,) = made(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: b, labels: {x: 'y'}}}"
+    )
+    assert one.body["metadata"]["labels"] == {"x": "y", **WEB.labels}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ("", "", False),
+        ("kind: Deployment, name: web", "kind: Deployment, name: other", True),
+        ("apiVersion: apps/v1, kind", "apiVersion: example.org/v1, kind", True),
+        ("metadata: {name: web, namespace: shop}\nspec: {scale", "metadata: {name: web, namespace: other}\nspec: {scale", True),
+    ],
+)  # fmt: skip
+def test_replicas_are_left_out_where_an_autoscaler_rules(old: str, new: str, kept: bool) -> None:
+    """Of the very workload that it targets, in its own namespace (S1.47)."""
+    (workload, _) = made(SCALED.replace(old, new) if old else SCALED)
+    assert ("replicas" in workload.body["spec"]) is kept
+    assert workload.body["spec"]["paused"] is True
+
+
+def test_texts_of_a_secret_become_data() -> None:
+    """A later one wins, as it does in the cluster."""
+    (one,) = made(
+        "{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: b}, "
+        "data: {x: b2xk, 'y': b2xk}, stringData: {x: new}}"
+    )
+    assert one.body["data"] == {"x": "bmV3", "y": "b2xk"}
+    assert "stringData" not in one.body
+
+
+def test_what_only_a_cluster_knows_is_left_out() -> None:
+    """An object that was exported can be applied."""
+    (one,) = made(
+        "{apiVersion: v1, kind: ConfigMap, status: {x: 1}, metadata: {name: a, namespace: b, uid: u, "
+        "resourceVersion: '1', managedFields: [], creationTimestamp: null, generation: 3}}"
+    )
+    assert set(one.body) == {"apiVersion", "kind", "metadata"}
+    assert set(one.body["metadata"]) == {"name", "namespace", "labels"}
+
+
+def test_a_namespace_where_none_is_is_dropped() -> None:
+    """As the API server does."""
+    (one,) = made("{apiVersion: v1, kind: Namespace, metadata: {name: a, namespace: b}}")
+    assert one.id.namespace == ""
+    assert "namespace" not in one.body["metadata"]
+
+
+def test_a_missing_namespace_is_an_error() -> None:
+    """The object is named."""
+    with pytest.raises(UsageError, match="ConfigMap/a names no namespace"):
+        made("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}")
+
+
+def test_the_digest_is_of_the_content() -> None:
+    """Whatever the order of keys; another value is another digest."""
+    one = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: b}, data: {x: '1', 'y': '2'}}"
+    other = "{kind: ConfigMap, apiVersion: v1, data: {'y': '2', x: '1'}, metadata: {namespace: b, name: a}}"
+    assert made(one)[0].digest == made(other)[0].digest
+    assert made(one)[0].digest != made(one.replace("'2'", "'3'"))[0].digest
+
+
+def test_an_unknown_kind_names_what_there_is() -> None:
+    """Another version, or nothing."""
+    with pytest.raises(UsageError, match="does not know Deployment of apps/v1beta1") as caught:
+        made("{apiVersion: apps/v1beta1, kind: Deployment, metadata: {name: a, namespace: b}}")
+    assert caught.value.hint == "it serves it as apps/v1"

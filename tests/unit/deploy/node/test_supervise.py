@@ -1,0 +1,235 @@
+"""Process 1 of the node, run as a process of its own over small programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lockgate.deploy.node import pki
+from lockgate.deploy.node.inside import plan
+from lockgate.deploy.node.inside.settle import _forward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAIN = """
+import ctypes, pathlib, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans come to it, as to process 1
+from lockgate.deploy.node.inside import plan, supervise
+read = plan.from_json(pathlib.Path(sys.argv[1]).read_text(), {"address": "", "forward": ""})
+sys.exit(supervise.Supervisor(read, path=sys.argv[2], logs=pathlib.Path(sys.argv[3])).run())
+"""
+
+SERVE = (
+    "import socket, sys, time\n"
+    "door = socket.socket(socket.AF_UNIX); door.bind(sys.argv[1]); door.listen()\n"
+    "print('serving', flush=True)\n"
+)
+
+SECONDS = 30
+
+
+class Node:
+    """A supervisor that runs."""
+
+    def __init__(self, folder: Path, parts: tuple[plan.Part, ...], seconds: int) -> None:
+        secrets = pki.files(
+            "dev", api="https://127.0.0.1:1", context="c", now=int(time.time()), seconds=999
+        )
+        for name in ("ca.crt", "node.crt", "node.key"):
+            (folder / name).write_bytes(secrets[f"{pki.PKI}/{name}"].data)
+        whole = plan.Plan(
+            parts=parts,
+            changes=(),
+            api="https://127.0.0.1:1",
+            api_part="",
+            conditions=(),
+            authority=str(folder / "ca.crt"),
+            client=(str(folder / "node.crt"), str(folder / "node.key")),
+            seconds=seconds,
+        )
+        (folder / "node.json").write_bytes(plan.to_json(whole))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, str(folder / "node.json"), "/usr/bin:/bin", str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def events(self, count: int) -> list[dict[str, Any]]:
+        """Return the next events."""
+        assert self.process.stdout is not None
+        return [json.loads(self.process.stdout.readline()) for _ in range(count)]
+
+    def end(self) -> tuple[int, list[dict[str, Any]]]:
+        """Wait for the end; return the exit code and the events that were not read yet."""
+        out, _ = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for another process to get somewhere; fail the test when it never does."""
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of the test's own."""
+    return tmp_path
+
+
+@contextlib.contextmanager
+def running(folder: Path, *parts: plan.Part, seconds: int = SECONDS) -> Iterator[Node]:
+    """Run parts until the block ends."""
+    node = Node(folder, parts, seconds)
+    try:
+        yield node
+    finally:
+        if node.process.poll() is None:
+            node.process.terminate()
+        node.process.communicate(timeout=SECONDS)
+
+
+def python(name: str, code: str, *arguments: str, **more: Any) -> plan.Part:
+    """Return a part that runs some Python."""
+    return plan.Part(name, (sys.executable, "-c", code, *arguments), **more)
+
+
+def server(name: str, folder: Path, then: str = "time.sleep(99)", **more: Any) -> plan.Part:
+    """Return a part that is ready once its socket accepts, and then does something."""
+    place = str(folder / f"{name}.sock")
+    return python(name, SERVE + then, place, ready=plan.Question("", socket=place), **more)
+
+
+def test_parts_are_ready_in_their_order(folder: Path) -> None:
+    """A part starts after those that it needs; at the end the node is ready."""
+    parts = (
+        server("third", folder, after=("second",)),
+        python("second", "pass", after=("first",)),
+        server("first", folder),
+    )
+    with running(folder, *parts) as node:
+        said = node.events(4)
+
+    assert [(one["part"], one["state"]) for one in said] == [
+        ("first", "ready"),
+        ("second", "ready"),
+        ("third", "ready"),
+        ("node", "ready"),
+    ]
+
+
+def test_a_part_that_ends_ends_the_node(folder: Path) -> None:
+    """The event names the part, how it ended, and its last lines; the exit code is 1."""
+    with running(
+        folder, server("good", folder), server("bad", folder, "print('oh'); sys.exit(3)")
+    ) as node:
+        code, said = node.end()
+
+    assert code == 1
+    assert said[-1] == {
+        "part": "bad",
+        "state": "failed",
+        "why": "ended with exit code 3",
+        "log": ["serving", "oh"],
+    }
+
+
+def test_a_part_that_is_killed_says_by_what(folder: Path) -> None:
+    """A signal is told as one."""
+    kill = "import os; os.kill(os.getpid(), 9)"
+    with running(folder, server("bad", folder, kill)) as node:
+        code, said = node.end()
+
+    assert code == 1
+    assert said[-1]["why"] == "ended by signal 9"
+
+
+def test_a_program_that_is_not_there_is_named(folder: Path) -> None:
+    """A part whose program is missing fails at once."""
+    absent = plan.Part("absent", ("no-such-program",), ready=plan.Question("", socket="/none"))
+    with running(folder, absent) as node:
+        code, said = node.end()
+
+    assert (code, said[-1]["part"]) == (1, "absent")
+    assert "No such file" in said[-1]["why"]
+
+
+def test_a_part_that_is_never_ready_has_a_time_limit(folder: Path) -> None:
+    """A part that runs and does not answer ends the node after its time."""
+    silent = python(
+        "silent",
+        "import time; print('waiting', flush=True); time.sleep(99)",
+        ready=plan.Question("", socket=str(folder / "none")),
+    )
+    with running(folder, silent, seconds=1) as node:
+        code, said = node.end()
+
+    assert code == 1
+    assert said[-1]["why"] == "is not ready after 1 s"
+    assert said[-1]["log"] == ["waiting"]
+
+
+def test_asked_to_end_it_ends_the_parts(folder: Path) -> None:
+    """SIGTERM reaches the parts, which have none of their signals blocked; the exit code is 0."""
+    polite = (
+        "import signal\n"
+        "def bye(*_): print('bye', flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, bye); print('armed', flush=True)\n"
+        "while True: time.sleep(99)\n"
+    )
+    with running(folder, server("polite", folder, polite)) as node:
+        node.events(2)
+        until(lambda: "armed" in (folder / "polite.log").read_text())
+        node.process.send_signal(signal.SIGTERM)
+        code, said = node.end()
+
+    assert (code, said) == (0, [])
+    assert (folder / "polite.log").read_text().splitlines()[-1] == "bye"
+
+
+def test_orphans_are_reaped(folder: Path) -> None:
+    """A process that lost its parent and ends is no part: it is reaped, and the node goes on."""
+    orphan = (
+        "import os\n"
+        "if os.fork() == 0:\n"
+        "    if (child := os.fork()) == 0: os._exit(7)\n"
+        "    print(child, flush=True); os._exit(0)\n"
+        "os.wait(); print('done', flush=True)\n"
+        "time.sleep(99)\n"
+    )
+    with running(folder, server("parent", folder, orphan)) as node:
+        said = node.events(2)
+        log = folder / "parent.log"
+        until(lambda: log.read_text().endswith("done\n"))
+        pid = log.read_text().splitlines()[-2]
+        until(lambda: not Path("/proc", pid).exists())
+        assert node.process.poll() is None
+
+    assert said[-1]["part"] == "node"
+
+
+@pytest.mark.parametrize(
+    ("resolver", "line"),
+    [
+        ("nameserver 192.0.2.53\n", "forward . /etc/resolv.conf"),
+        ("nameserver 127.0.0.53\noptions edns0\n", ""),
+        ("nameserver fe80::1%eth0\n", "forward . /etc/resolv.conf"),
+        ("search example.org\n", ""),
+        ("", ""),
+        ("nameserver\nnameserver nonsense\n", ""),
+    ],
+)
+def test_names_are_passed_on_to_resolvers_that_pods_reach(resolver: str, line: str) -> None:
+    """A resolver on loopback is the machine's own, and CoreDNS would ask itself."""
+    assert _forward(resolver) == line

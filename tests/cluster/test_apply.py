@@ -474,6 +474,24 @@ def test_what_is_not_ready_in_time_is_named_and_nothing_is_pruned(place: Place) 
     ]
 
 
+def test_the_pods_of_what_is_not_ready_say_why(place: Place) -> None:
+    """What a person would look for next stands in the message."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web-x", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "web", "image": "example.org/web"}]},
+    }
+    place.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    waiting = {"name": "web", "image": "x", "imageID": "", "ready": False, "restartCount": 0,
+               "state": {"waiting": {"reason": "ImagePullBackOff"}}}  # fmt: skip
+    status = {"status": {"phase": "Pending", "containerStatuses": [waiting]}}
+    patch = ["patch", "pod/web-x", "--subresource=status", "--type=merge", "-p", json.dumps(status)]
+    place.kubectl(*patch)
+    with pytest.raises(NotReady, match=r"Pod/t\d+/web-x: web: ImagePullBackOff"):
+        place.apply(DEPLOYMENT, Options(wait=1))
+
+
 def test_delete_removes_everything_in_reverse_order(place: Place) -> None:
     """And the record last."""
     place.apply(TWO)

@@ -95,8 +95,14 @@ class Applier:
             stderr=subprocess.PIPE,
         )  # fmt: skip
         _, stderr = self._child.communicate(timeout=120)
-        assert self._child.returncode in (0, -signal.SIGKILL), stderr.decode()
+        expected = (0, -signal.SIGKILL, -signal.SIGINT)
+        assert self._child.returncode in expected, stderr.decode()
         return self._child.returncode
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         """End it, at once."""
@@ -191,6 +197,31 @@ def test_killed_after_any_write_either_artifact_can_follow(applier: Applier) -> 
         if code == 0:
             break
     assert number > 6
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 7])
+def test_ctrl_c_lets_go_of_the_inventory(applier: Applier, at: int) -> None:
+    """What was done is in the record, nobody holds it, and the next run completes."""
+    place, proxy = applier.place, applier.proxy
+    begin_again(place)
+    writes: list[Request] = []
+
+    def interrupt(request: Request) -> None:
+        if request.writes:
+            writes.append(request)
+            if len(writes) == at:
+                applier.interrupt()
+
+    proxy.before = interrupt
+    assert applier.run(NEW, "2") == -signal.SIGINT
+    proxy.before = nothing
+    stored = place.target().storage.read()
+    assert stored.holder is None
+    assert labelled(place) <= {one.id.name for one in stored.inventory.entries}
+    place.apply(NEW, WAIT, artifact="2")
+    check(
+        place, {"same", "changed", "added", "desk", f"lamps.{place.namespace}.example.org"}, "two"
+    )
 
 
 def test_killed_while_it_deletes_the_next_run_goes_on(applier: Applier) -> None:

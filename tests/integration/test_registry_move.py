@@ -90,6 +90,18 @@ def test_verified_where_it_was_pulled(pushed: str, other: Repository) -> None:
     assert other.damaged() == []
 
 
+def test_verified_where_it_lies(pushed: str, other: Repository) -> None:
+    """Without a pull, the same holds of the image at the registry; its layers are read when that is asked for."""
+    found = other.inv("verify", pushed)
+    whole = other.inv("verify", pushed, "--read-layers")
+
+    for one in (found, whole):
+        assert 'trusted: 5 of 5 requirements of "dev" met' in one.stdout
+    assert "layers      not read" in found.stdout
+    assert "not read" not in whole.stdout
+    assert not other.store.exists()
+
+
 def test_the_store_is_the_same(pushed: str, signed: Repository, other: Repository) -> None:
     """Names and lists of evidence in the new store are those of the old one, byte for byte."""
     other.inv("pull", pushed)

@@ -83,10 +83,10 @@ class World:
         """The objects as they are now."""
         return tuple(of(one, self.environment) for one in self.bodies)
 
-    def judge(self) -> tuple[Finding, ...]:
+    def judge(self, resources: tuple[Resource, ...] = ()) -> tuple[Finding, ...]:
         """Return what breaks one of our rules."""
         return rules.judge(
-            self.resources,
+            resources or self.resources,
             components=COMPONENTS,
             development=self.environment == "dev",
             path=f"k8s/overlays/{self.environment}",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.manifests.kubernetes import ROOT, World
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.manifests.kubernetes import ROOT, World, rendered
 
+from lockgate.base.errors import UsageError
 from lockgate.config import rules
 
 Change = Callable[[World], object]
@@ -213,3 +219,52 @@ def test_values_of_secrets_are_in_no_finding() -> None:
     found = world.judge()
     assert found
     assert "dont-tell" not in repr(found)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything below a value."""
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, one in inner:
+        yield (*path, key)
+        yield from places(one, (*path, key))
+
+
+PLACES = [
+    (number, path) for number, one in enumerate(rendered("dev")) for path in places(dict(one.body))
+]
+ODD: tuple[Any, ...] = (
+    None,
+    0,
+    1.5,
+    True,
+    "x",
+    [],
+    {},
+    [1],
+    [[1]],
+    [{"name": ["x"]}],
+    {"a": 1},
+    {"matchLabels": 3},
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(ODD)), min_size=1, max_size=3))
+def test_whatever_stands_there_the_rules_judge_it(changes: list[tuple[Any, Any]]) -> None:
+    """What has another form than it should is for the schemas to say; the rules do not fall over it."""
+    world = World("dev")
+    for (number, path), value in changes:
+        with contextlib.suppress(
+            KeyError, IndexError, TypeError
+        ):  # an earlier change took the place away
+            functools.reduce(operator.getitem, path[:-1], world.bodies[number])[path[-1]] = value
+    try:
+        resources = world.resources
+    except UsageError:
+        return  # not an object any more
+    world.judge(resources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -255,6 +256,44 @@ def test_images_are_printed_alone(mini: Mini) -> None:
     mini.inv("config.build", "-f", "all.yaml")
     done = mini.inv("config.inspect", "--images")
     assert done.out.splitlines() == [f"r.example/team/web@{digest_of(mini, 'web')}", OTHER]
+
+
+def test_the_yaml_is_printed_for_other_tools(mini: Mini) -> None:
+    """In the order of applying, and nothing beside it; its checksum is the artifact's."""
+    mini.inv("config.build")
+    done = mini.inv("config.inspect", "--yaml")
+    assert done.out.startswith("---\napiVersion: v1\nkind: Pod\n")
+    checksum = "sha256:" + hashlib.sha256(done.out.encode()).hexdigest()
+    assert json.loads(mini.inv("config.inspect", "--json").out)["checksum"] == checksum
+
+
+def test_a_plan_changes_nothing(mini: Mini) -> None:
+    """It names every object with its images, and what is wrong with them."""
+    done = mini.inv("config.build", "--plan")
+    assert done.code == 0, done.err
+    assert "Pod/web" in done.err
+    assert f"r.example/team/web@{digest_of(mini, 'web')}" in done.err
+    assert "nothing was changed" in done.err
+    assert "config-dev" not in Layout(mini.path / ".lockgate" / "store").tags()
+    write(mini, "k8s/overlays/dev/web.yaml", pod("web", "redis:7"))
+    assert mini.inv("config.build", "--plan").code == 2
+
+
+def test_secrets_in_plain_are_said(mini: Mini) -> None:
+    """Whoever may pull the artifact may read them; their values are in no message."""
+    write(mini, "a.yaml", secret("hunter2"))
+    done = mini.inv("config.build", "-f", "a.yaml")
+    assert "1 Secret in plain" in done.err
+    assert "hunter2" not in done.err + done.out
+
+
+def test_a_value_that_cannot_be_read_is_not_shown(mini: Mini) -> None:
+    """It may be a password."""
+    write(mini, "a.yaml", secret("0815"))
+    done = mini.inv("config.build", "-f", "a.yaml")
+    assert done.code == 2
+    assert "a.yaml, line 4: a value is a number to some readers" in done.err
+    assert "0815" not in done.err
 
 
 def test_a_difference_can_be_an_exit_code(mini: Mini) -> None:

@@ -357,3 +357,26 @@ def test_what_the_gate_refused_is_not_pushed(shop: Mini, registry: Place) -> Non
 
     assert answer.code == 3
     assert registry.layout.tags() == {}
+
+
+def test_flow_says_what_was_verified_for_whom(built_mini: Mini) -> None:
+    """A verification for one environment is none for another, and is stale once something else is required."""
+
+    def state(*arguments: str) -> str:
+        lines = built_mini.inv("flow", *arguments).out.splitlines()
+        return next(
+            line.split()[3] for line in lines if line.startswith("web") and "verify" in line
+        )
+
+    assert state() == "-"
+    built_mini.inv("verify", "-c", "web")
+    assert state() == "trusted"
+    assert state("-e", "staging") == "-"
+    built_mini.inv("verify", "-c", "web", "--require", "tests")
+    assert state() == "trusted"
+
+    built_mini.settings("  dev: {", "  dev: {require: [tests], ")
+
+    assert state() == "stale"
+    assert built_mini.inv("verify", "-c", "web").code == 4
+    assert state() == "refused"

@@ -16,7 +16,7 @@ from tests.unit.fuzz.parsers import PARSERS, Parser
 
 from lockgate.base.errors import LockgateError
 
-EXAMPLES = int(os.environ.get("LOCKGATE_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("LOCKGATE_FUZZ_EXAMPLES", "40"))
 
 MOST = 5.0
 """Seconds of the processor for one input of some kilobytes; the slowest takes some hundredths."""

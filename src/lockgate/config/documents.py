@@ -10,38 +10,26 @@ Documents are read from the parser's events with a stack of our own: depth is co
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lockgate.base.canonical import loads
 from lockgate.base.errors import UsageError
+from lockgate.config.scalars import Fault, number, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import yaml
 
-T = TypeVar("T", int, float)
-
 MAX_BYTES = 32 << 20
-"""Most bytes of one input. Argo CD and Flux stop earlier."""
+"""Most bytes of one input."""
 MAX_DEPTH = 100
 """Most nested levels; the deepest CustomResourceDefinitions have about sixty."""
 MAX_ALIASED = 100_000
 """Most values that aliases may stand for in one input: a few of them can expand to gigabytes."""
 
-_NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_TRUE, _FALSE = frozenset(("true", "True", "TRUE")), frozenset(("false", "False", "FALSE"))
-_DIVIDED = frozenset(
-    each for one in ("y", "n", "yes", "no", "on", "off") for each in (one, one.title(), one.upper())
-)
-"""Booleans to go-yaml 2 and to PyYAML, text to go-yaml 3."""
-_INTEGER = re.compile(r"[-+]?(?:0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|[1-9][0-9]*|0)")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?")
 _NEXT_LINE = "\x85"
 """The end of a line in YAML 1.1, an ordinary character in 1.2; kustomize writes it so that it is lost."""
-_NO_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -53,14 +41,6 @@ class Document(NamedTuple):
     value: Any
     """Mappings with text as keys, lists, text, integers, floats, booleans, None. Aliased values are shared, so
     nobody may change it in place."""
-
-
-class _Fault(Exception):
-    """Something that is not read, and where."""
-
-    def __init__(self, problem: str, mark: Any = None, hint: str = "correct it there") -> None:
-        super().__init__(problem)
-        self.mark, self.hint = mark, hint
 
 
 def read(data: bytes, *, where: str) -> tuple[Document, ...]:
@@ -94,7 +74,7 @@ def read(data: bytes, *, where: str) -> tuple[Document, ...]:
         )
     try:
         return tuple(_Builder().documents(yaml.parse(text, Loader=_parser())))
-    except _Fault as error:
+    except Fault as error:
         raise _error(where, str(error), error.mark, error.hint) from None
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or str(error)
@@ -119,14 +99,14 @@ def _json(data: bytes, where: str) -> tuple[Document, ...]:
     try:
         found = loads(data.strip(), what=where)
         _check_json(found, 1)
-    except (UsageError, _Fault):
+    except (UsageError, Fault):
         return ()
     return (Document(1, found),)
 
 
 def _check_json(value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise _Fault("it is nested too deeply")
+        raise Fault("it is nested too deeply")
     if isinstance(value, dict):
         for one in value.values():
             _check_json(one, depth + 1)
@@ -134,7 +114,7 @@ def _check_json(value: Any, depth: int) -> None:
         for one in value:
             _check_json(one, depth + 1)
     elif isinstance(value, int | float):
-        _number(value, str(value))
+        number(value)
 
 
 class _Open(NamedTuple):
@@ -172,7 +152,7 @@ class _Builder:
         """Yield the documents that hold something.
 
         Raises:
-            _Fault: something is not read.
+            Fault: something is not read.
         """
         import yaml
 
@@ -206,11 +186,11 @@ class _Builder:
     def _open(self, value: Any, event: Any) -> None:
         tag = event.tag
         if tag not in (None, "!", _TAG + ("map" if isinstance(value, dict) else "seq")):
-            raise _Fault(f"the tag {tag} is not read here", event.start_mark)
+            raise Fault(f"the tag {tag} is not read here", event.start_mark)
         if self._stack and isinstance(self._stack[-1].value, dict) and not self._stack[-1].keys:
-            raise _Fault("a key is no text", event.start_mark, "keys in Kubernetes are text")
+            raise Fault("a key is no text", event.start_mark, "keys in Kubernetes are text")
         if len(self._stack) >= MAX_DEPTH:
-            raise _Fault("it is nested too deeply", event.start_mark, "write it flatter")
+            raise Fault("it is nested too deeply", event.start_mark, "write it flatter")
         self._stack.append(_Open(value, event.anchor, self._count, []))
         self._heights.append(0)
 
@@ -226,11 +206,11 @@ class _Builder:
     def _alias(self, event: Any) -> Any:
         found = self._anchors.get(event.anchor)
         if found is None:
-            raise _Fault(f"the alias *{event.anchor} stands for nothing", event.start_mark)
+            raise Fault(f"the alias *{event.anchor} stands for nothing", event.start_mark)
         self._aliased += found.size
         self._count += found.size - 1
         if self._aliased > MAX_ALIASED or len(self._stack) + found.height > MAX_DEPTH:
-            raise _Fault("aliases expand to too much", event.start_mark, "write it out, or smaller")
+            raise Fault("aliases expand to too much", event.start_mark, "write it out, or smaller")
         if self._heights:
             self._heights[-1] = max(self._heights[-1], found.height)
         return self._add(found.value, event)
@@ -246,9 +226,7 @@ class _Builder:
         elif inner.keys:
             key = inner.keys.pop()
             if key is _MERGE:
-                raise _Fault(
-                    "the key << is not read here", event.start_mark, "write the fields out"
-                )
+                raise Fault("the key << is not read here", event.start_mark, "write the fields out")
             inner.value[key] = value
         else:
             inner.keys.append(self._key(value, inner.value, event))
@@ -259,9 +237,9 @@ class _Builder:
 
         if not isinstance(key, str):
             words = getattr(event, "value", key)
-            raise _Fault(f"the key {words} is no text", event.start_mark, f'write "{words}"')
+            raise Fault(f"the key {words} is no text", event.start_mark, f'write "{words}"')
         if key in known:
-            raise _Fault(f"the key {key!r} stands twice", event.start_mark, "keep one of them")
+            raise Fault(f"the key {key!r} stands twice", event.start_mark, "keep one of them")
         if key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
             return _MERGE  # a quoted one is a key like others
         # What is read is a key before its value: two equal ones are found at the second.
@@ -276,7 +254,7 @@ class _Builder:
             try:
                 value = self._scalars[text]
             except KeyError:
-                value = self._scalars[text] = _resolve(text, event.start_mark)
+                value = self._scalars[text] = resolve(text, event.start_mark)
         else:
             value = text
         if event.anchor:
@@ -287,72 +265,11 @@ class _Builder:
         kind, text = event.tag.removeprefix(_TAG), event.value
         if kind == "str":
             return text
-        value = _resolve(text, event.start_mark)
+        value = resolve(text, event.start_mark)
         kinds = {"int": int, "float": int | float, "bool": bool, "null": type(None)}
         if kind not in kinds or not isinstance(value, kinds[kind]):
-            raise _Fault(f"the tag {event.tag} is not read here", event.start_mark)
+            raise Fault(f"the tag {event.tag} is not read here", event.start_mark)
         return value
 
 
 _MERGE = object()
-
-
-def _resolve(text: str, mark: Any) -> Any:
-    """Return what a plain scalar is to every reader.
-
-    Raises:
-        _Fault: they disagree, or JSON cannot hold it.
-    """
-    if text in _NULL:
-        return None
-    if text[0].isalpha():
-        if text in _TRUE or text in _FALSE:
-            return text in _TRUE
-        if text in _DIVIDED:
-            raise _Fault(
-                f"`{text}` is a boolean to some readers and text to others",
-                mark,
-                f'write true or false, or "{text}"',
-            )
-        return text
-    return _numeric(text, mark) if text[0] in "+-.0123456789" else text
-
-
-def _numeric(text: str, mark: Any) -> Any:
-    """Return the number that a plain scalar is, or the scalar when it only begins like one."""
-    if _NO_JSON.fullmatch(text):
-        raise _Fault(f"`{text}` is no JSON number", mark, f'write "{text}" if text is meant')
-    if _TIME.fullmatch(text):
-        raise _Fault(f"`{text}` is a time to some readers, text to others", mark, f'write "{text}"')
-    bare = text.replace("_", "")
-    number = _INTEGER.fullmatch(bare) or _FLOAT.fullmatch(bare)
-    if not number:
-        return text
-    if bare != text or (re.match("[-+]?0[0-9]", text) and not _INTEGER.fullmatch(text)):
-        raise _Fault(
-            f"`{text}` is a number to some readers and text to others",
-            mark,
-            f'write "{text}", or the number without `_` and leading zeros',
-        )
-    if _INTEGER.fullmatch(text):
-        return _integer(text, mark)
-    return _number(float(text), text, mark)
-
-
-def _integer(text: str, mark: Any) -> int:
-    sign, digits = (-1 if text[0] == "-" else 1), text.lstrip("+-").lower()
-    if len(digits) > 80:
-        raise _Fault("an integer is too large", mark, "quote it if text is meant")
-    if digits.startswith("0") and digits.isdigit():
-        return sign * int(digits, 8)  # as in `defaultMode: 0644`
-    return _number(sign * int(digits, 0), text, mark)
-
-
-def _number(value: T, text: str, mark: Any = None) -> T:
-    """Return a number as Kubernetes holds it: 64 bits."""
-    if isinstance(value, float):
-        if value in (float("inf"), float("-inf")) or value != value:
-            raise _Fault(f"`{text}` is too large a number", mark)
-    elif not -(1 << 63) <= value < 1 << 63:
-        raise _Fault(f"`{text}` is too large a number", mark, f'write "{text}" if text is meant')
-    return value

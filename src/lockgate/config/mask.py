@@ -19,6 +19,11 @@ def is_secret(body: Mapping[str, Any]) -> bool:
     return body.get("kind") == "Secret" and body.get("apiVersion") == "v1"
 
 
+def holds_values(body: Mapping[str, Any]) -> bool:
+    """True when a Secret has values, and not only a name."""
+    return any(body.get(field) for field in _FIELDS)
+
+
 def masked(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:

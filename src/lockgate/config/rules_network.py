@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lockgate.config.rule import Broken, rule
-from lockgate.config.workloads import at, listed, mapping, matches
+from lockgate.config.workloads import at, listed, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def network_covered(found: Resources) -> Iterator[Broken]:
     """
     for pod in found.pods:
         for side, _ in _SIDES:
-            if not any(side in _types(one) for one in _policies(found, pod)):
+            if not any(side in _types(one) for one in found.policies(pod)):
                 yield Broken(pod.owner, pod.path("metadata.labels"), f"{side} is not limited")
 
 
@@ -93,7 +93,7 @@ def network_reaches(found: Resources) -> Iterator[Broken]:
 def network_resolves(found: Resources) -> Iterator[Broken]:
     """Whatever a pod wants to reach it reaches by name; without DNS it waits for ten seconds and fails."""
     for pod in found.pods:
-        egress = [one for one in _policies(found, pod) if "Egress" in _types(one)]
+        egress = [one for one in found.policies(pod) if "Egress" in _types(one)]
         entries = [entry for one in egress for entry in listed(at(one.body, "spec", "egress"))]
         talks = any(not _only_dns(entry) for entry in entries)
         if talks and not any(_lets(entry, pod, 53, "UDP") for entry in entries):
@@ -104,15 +104,6 @@ def network_resolves(found: Resources) -> Iterator[Broken]:
 def _only_dns(entry: Mapping[str, Any]) -> bool:
     ports = listed(entry.get("ports"))
     return bool(ports) and all(one.get("port") == 53 for one in ports)
-
-
-def _policies(found: Resources, pod: Pod) -> list[Resource]:
-    return [
-        one
-        for one in found.kind("networking.k8s.io", "NetworkPolicy")
-        if one.id.namespace == pod.namespace
-        and matches(at(one.body, "spec", "podSelector"), pod.labels)
-    ]
 
 
 def _types(policy: Resource) -> tuple[str, ...]:
@@ -126,7 +117,7 @@ def _types(policy: Resource) -> tuple[str, ...]:
 
 def _admitted(found: Resources, pod: Pod, port: int, protocol: str) -> bool:
     """True when some policy lets someone reach a port of a pod, or none limits it."""
-    limiting = [one for one in _policies(found, pod) if "Ingress" in _types(one)]
+    limiting = [one for one in found.policies(pod) if "Ingress" in _types(one)]
     if not limiting:
         return True
     return any(

@@ -78,10 +78,10 @@ def liveness_alone(found: Resources) -> Iterator[Broken]:
     """
     for pod, container in _containers(found):
         path = at(container.body, "livenessProbe", "httpGet", "path")
-        ready = {at(container.body, "readinessProbe", "httpGet", "path")}
+        ready = [at(container.body, "readinessProbe", "httpGet", "path")]
         component = found.component(container.image)
         if component is not None:
-            ready.add(component[1])
+            ready.append(component[1])
         if path is not None and path in ready:
             where = f"{container.where}.livenessProbe.httpGet.path"
             yield Broken(pod.owner, where, f"`{path}` is what readiness asks")
@@ -91,9 +91,9 @@ def liveness_alone(found: Resources) -> Iterator[Broken]:
 def probe_port(found: Resources) -> Iterator[Broken]:
     """A probe on a port that nobody opens fails for ever, and the pod is restarted for ever."""
     for pod, container in _containers(found):
-        declared = {one.get("name") for one in container.ports} | {
-            one.get("containerPort") for one in container.ports
-        }
+        declared = [
+            one.get(field) for one in container.ports for field in ("name", "containerPort")
+        ]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             for kind in ("httpGet", "tcpSocket", "grpc"):
                 port = at(container.body, probe, kind, "port")
@@ -142,13 +142,9 @@ def stop_graceful(found: Resources) -> Iterator[Broken]:
 
     Until they have, requests still come; so it waits, and then has time to finish what it has begun.
     """
-    served = {
-        (one.owner.id, one.where)
-        for service in found.kind("", "Service")
-        for one in found.backends(service)
-    }
+    served = {one.key for service in found.kind("", "Service") for one in found.backends(service)}
     for pod in found.pods:
-        if (pod.owner.id, pod.where) not in served:
+        if pod.key not in served:
             continue
         grace = pod.spec.get("terminationGracePeriodSeconds", 30)
         for container in pod.containers:

@@ -114,11 +114,15 @@ def _of_context(context: Mapping[str, Any], where: str) -> Iterator[tuple[str, s
 
 
 def _capabilities(context: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
-    if "ALL" not in (at(context, "capabilities", "drop") or ()):
+    if "ALL" not in _words(at(context, "capabilities", "drop")):
         yield f"{where}.capabilities.drop", "`ALL` is not among them"
-    more = set(at(context, "capabilities", "add") or ()) - {"NET_BIND_SERVICE"}
+    more = _words(at(context, "capabilities", "add")) - {"NET_BIND_SERVICE"}
     if more:
-        yield f"{where}.capabilities.add", f"{', '.join(sorted(map(str, more)))} is not allowed"
+        yield f"{where}.capabilities.add", f"{', '.join(sorted(more))} is not allowed"
+
+
+def _words(value: object) -> set[str]:
+    return set(map(str, value)) if isinstance(value, list) else set()
 
 
 def _hosts(container: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,9 @@ from lockgate.config.rule import Broken, rule
 from lockgate.config.workloads import CLUSTER_SCOPED, at, listed, mapping, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from lockgate.config.resource import Resource
+    from lockgate.config.resource import Resource, ResourceId
     from lockgate.config.workloads import Pod, Resources
 
 _SEALED = "ENC[AES256_GCM,"
@@ -84,12 +84,12 @@ def service_port(found: Resources) -> Iterator[Broken]:
         for number, port in enumerate(listed(at(service.body, "spec", "ports"))):
             target = port.get("targetPort", port.get("port"))
             for pod in found.backends(service):
-                declared = {
-                    value
+                declared = [
+                    one.get(field)
                     for container in pod.containers
                     for one in container.ports
-                    for value in (one.get("name"), one.get("containerPort"))
-                }
+                    for field in ("name", "containerPort")
+                ]
                 if target not in declared:
                     text = f"{pod.owner.id.label} declares no port {target!r}"
                     yield Broken(service, f"spec.ports[{number}].targetPort", text)
@@ -140,27 +140,27 @@ def reference_exists(found: Resources) -> Iterator[Broken]:
 _KINDS = (("configMap", "ConfigMap"), ("secret", "Secret"))
 
 
-def _references(pod: Pod) -> Iterator[tuple[str, Any, list[Any]]]:
+def _references(pod: Pod) -> Iterator[tuple[str, Any, list[str]]]:
     """Yield kind, name and keys of each ConfigMap and Secret that a pod cannot start without."""
     for volume in listed(pod.spec.get("volumes")):
         for source in (volume, *listed(at(volume, "projected", "sources"))):
             for field, kind in _KINDS:
                 one = mapping(source.get(field))
-                keys = [item.get("key") for item in listed(one.get("items"))]
+                keys = [str(item.get("key")) for item in listed(one.get("items"))]
                 yield from _needed(kind, one, keys)
     for container in pod.containers:
         for variable in listed(container.body.get("env")):
             for field, kind in _KINDS:
                 one = mapping(at(variable, "valueFrom", f"{field}KeyRef"))
-                yield from _needed(kind, one, [one.get("key")])
+                yield from _needed(kind, one, [str(one.get("key"))])
         for source in listed(container.body.get("envFrom")):
             for field, kind in _KINDS:
                 yield from _needed(kind, mapping(source.get(f"{field}Ref")), [])
 
 
 def _needed(
-    kind: str, reference: Mapping[str, Any], keys: list[Any]
-) -> Iterator[tuple[str, Any, list[Any]]]:
+    kind: str, reference: Mapping[str, Any], keys: list[str]
+) -> Iterator[tuple[str, Any, list[str]]]:
     if reference and not reference.get("optional"):
         # A volume's Secret has another word for its name than every other reference.
         yield kind, reference.get("secretName") or reference.get("name"), keys
@@ -191,6 +191,7 @@ def _target(found: Resources, scaler: Resource) -> Resource | None:
 @rule("use `maxUnavailable: 1`")
 def disruption_possible(found: Resources) -> Iterator[Broken]:
     """A budget that spares no pod blocks the drain of a node for ever, and with it the cluster's upgrade."""
+    least_of = _ruled(found)
     for one in found.kind("policy", "PodDisruptionBudget"):
         spec = mapping(one.body.get("spec"))
         if spec.get("maxUnavailable") in (0, "0", "0%"):
@@ -198,7 +199,7 @@ def disruption_possible(found: Resources) -> Iterator[Broken]:
         least = spec.get("minAvailable")
         owners = {pod.owner.id: pod.owner for pod in _protected(found, one)}
         for owner in owners.values():
-            count = _replicas(found, owner)
+            count = _replicas(least_of, owner)
             if least == "100%" or (isinstance(least, int) and least >= count):
                 text = f"no pod of {owner.id.label} may ever go: it has {count}"
                 yield Broken(one, "spec.minAvailable", text)
@@ -212,26 +213,33 @@ def disruption_limited(found: Resources) -> Iterator[Broken]:
         for one in found.kind("policy", "PodDisruptionBudget")
         for pod in _protected(found, one)
     }
+    least_of = _ruled(found)
     for pod in found.pods:
         one = pod.owner
         if (one.id.group, one.id.kind) not in (_DEPLOYMENT, _STATEFUL) or one.id in protected:
             continue
-        if _replicas(found, one) > 1:
+        if _replicas(least_of, one) > 1:
             yield Broken(one, "spec", "it has several replicas and no PodDisruptionBudget")
 
 
-def _protected(found: Resources, budget: Resource) -> tuple[Pod, ...]:
+def _protected(found: Resources, budget: Resource) -> Sequence[Pod]:
     return found.selected(budget.id.namespace, at(budget.body, "spec", "selector"))
 
 
-def _replicas(found: Resources, owner: Resource) -> int:
-    """Return how many replicas there are at least."""
+def _ruled(found: Resources) -> dict[ResourceId, int]:
+    """Return how many replicas there are at least of what an autoscaler rules."""
+    least = {}
     for scaler in found.kind("autoscaling", "HorizontalPodAutoscaler"):
-        if _target(found, scaler) is owner:
-            least = at(scaler.body, "spec", "minReplicas")
-            return least if isinstance(least, int) else 1
+        target, count = _target(found, scaler), at(scaler.body, "spec", "minReplicas")
+        if target is not None:
+            least[target.id] = count if isinstance(count, int) else 1
+    return least
+
+
+def _replicas(ruled: Mapping[ResourceId, int], owner: Resource) -> int:
+    """Return how many replicas there are at least."""
     written = at(owner.body, "spec", "replicas")
-    return written if isinstance(written, int) else 1
+    return ruled.get(owner.id, written if isinstance(written, int) else 1)
 
 
 @rule("set `strategy.rollingUpdate` to `maxUnavailable: 0` and `maxSurge: 1`")

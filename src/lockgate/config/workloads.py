@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lockgate.config.resource import ResourceId
+
 if TYPE_CHECKING:
     from lockgate.config.resource import Resource
 
@@ -107,6 +109,11 @@ class Pod:
         return self.owner.id.namespace
 
     @property
+    def key(self) -> tuple[ResourceId, str]:
+        """What tells it from every other pod that is described."""
+        return self.owner.id, self.where
+
+    @property
     def serving(self) -> bool:
         """True when something keeps it running."""
         return (self.owner.id.group, self.owner.id.kind) in SERVING
@@ -186,24 +193,46 @@ class Resources:
         """Return the objects of a group and kind."""
         return self._kinds.get((group, kind), ())
 
+    @functools.cached_property
+    def _ids(self) -> Mapping[ResourceId, Resource]:
+        return {one.id: one for one in self.resources}
+
     def find(self, group: str, kind: str, namespace: str, name: object) -> Resource | None:
         """Return one object by its id, or None."""
-        return next(
-            (
-                one
-                for one in self.kind(group, kind)
-                if (one.id.namespace, one.id.name) == (namespace, name)
-            ),
-            None,
-        )
+        wanted = ResourceId(group=group, kind=kind, namespace=namespace, name=str(name))
+        return self._ids.get(wanted)
 
-    def selected(self, namespace: str, selector: object) -> tuple[Pod, ...]:
+    @functools.cached_property
+    def _places(self) -> Mapping[tuple[str, ...], Sequence[Pod]]:
+        """The pods of each namespace, and those among them that have a label."""
+        found: dict[tuple[str, ...], list[Pod]] = {}
+        for one in self.pods:
+            found.setdefault((one.namespace,), []).append(one)
+            for key, value in one.labels.items():
+                found.setdefault((one.namespace, str(key), str(value)), []).append(one)
+        return found
+
+    def selected(self, namespace: str, selector: object) -> Sequence[Pod]:
         """Return the pods of a namespace that a label selector matches."""
-        return tuple(
-            one for one in self.pods if one.namespace == namespace and matches(selector, one.labels)
-        )
+        # Any one of the labels narrows them down, so that thousands of objects are not each compared with each.
+        labels = mapping(at(selector, "matchLabels"))
+        some = next(((namespace, str(key), str(value)) for key, value in labels.items()), None)
+        near = self._places.get(some or (namespace,), ())
+        return [one for one in near if matches(selector, one.labels)]
 
-    def backends(self, service: Resource) -> tuple[Pod, ...]:
+    @functools.cached_property
+    def _policies(self) -> Mapping[tuple[ResourceId, str], Sequence[Resource]]:
+        found: dict[tuple[ResourceId, str], list[Resource]] = {}
+        for one in self.kind("networking.k8s.io", "NetworkPolicy"):
+            for pod in self.selected(one.id.namespace, at(one.body, "spec", "podSelector")):
+                found.setdefault(pod.key, []).append(one)
+        return found
+
+    def policies(self, pod: Pod) -> Sequence[Resource]:
+        """Return the NetworkPolicies that select a pod."""
+        return self._policies.get(pod.key, ())
+
+    def backends(self, service: Resource) -> Sequence[Pod]:
         """Return the pods behind a Service; none for one that selects nothing."""
         selector = at(service.body, "spec", "selector")
         if not mapping(selector):

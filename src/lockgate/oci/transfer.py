@@ -129,7 +129,7 @@ def plan(source: Source, target: Target, digest: str, name: str) -> Plan:
         holes = _unless(source.has, blobs, pool)
         if holes:
             raise hole(source, digest, [one.digest for one in holes])
-        nodes = _unless(lambda node: _is_there(target, node), closure.nodes, pool)
+        nodes = _lacking(target, closure.nodes, pool)
         tags = _unless(lambda one: older.points(target, *one), _names(closure, name), pool)
     return Plan(
         closure=closure,
@@ -194,7 +194,7 @@ def _missing(
     closure, target = work.closure, work.target
     return (
         _unless(target.has, closure.blobs, pool),
-        _unless(lambda node: _is_there(target, node), closure.nodes, pool),
+        _lacking(target, closure.nodes, pool),
         _unless(lambda one: older.points(target, *one), _names(closure, work.name), pool),
     )
 
@@ -206,13 +206,19 @@ def _names(closure: Closure, name: str) -> list[_Name]:
     return [(tag, one, data[one.digest]) for tag, one in wanted]
 
 
-def _is_there(target: Target, node: Node) -> bool:
-    digest = node.descriptor.digest
-    if target.manifest(digest) is None:
-        return False
-    if not node.subject:
-        return True
-    return any(one.digest == digest for one in target.referrers(node.subject))
+def _lacking(target: Target, nodes: Sequence[Node], pool: Executor) -> list[Node]:
+    """Return the manifests that a target does not have, or does not list for what they refer to."""
+    absent = _unless(lambda node: target.manifest(node.descriptor.digest) is not None, nodes, pool)
+    gone = {node.descriptor.digest for node in absent}
+    present = [node for node in nodes if node.descriptor.digest not in gone]
+    # One list for all that refer to the same image.
+    subjects = sorted({node.subject for node in present} - {""})
+    lists = zip(subjects, pool.map(target.referrers, subjects), strict=True)
+    listed = {subject: {one.digest for one in found} for subject, found in lists}
+    for node in present:
+        if node.subject and node.descriptor.digest not in listed[node.subject]:
+            gone.add(node.descriptor.digest)
+    return [node for node in nodes if node.descriptor.digest in gone]
 
 
 def _unless(test: Callable[[T], bool], those: Sequence[T], pool: Executor) -> list[T]:

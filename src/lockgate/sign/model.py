@@ -63,3 +63,5 @@ class Verification(Record, frozen=True):
     asked for; whoever uses such a layer hashes it then."""
     notes: tuple[str, ...] = ()
     """What was not looked at, and why; for people."""
+    asked: str = ""
+    """Digest of what the environment required, and by whose signature; empty when something else was asked for."""

@@ -38,6 +38,7 @@ def _ways(authority: str, insecure: list[str] | None) -> Ways:
     iterable=["file", "artifact", "patch", "insecure"],
     help=helps(
         "env",
+        "plan",
         "json",
         kustomize="folder of an overlay; without it, and without files or artifacts, the environment's",
         file="file or folder of manifests, or `-` for standard input; may be repeated",
@@ -70,6 +71,7 @@ def build(
     name: str = "",
     authority: str = "",
     insecure: list[str] | None = None,
+    plan: bool = False,
     json: bool = False,
 ) -> None:
     """Render manifests, pin their images, package them. Example: inv config.build -e staging."""
@@ -90,6 +92,11 @@ def build(
         tag=tag,
         name=name,
     )
+    if plan:
+        resources = configuring.plan(session, env, wanted, ways)
+        session.console.say("config", "would hold")
+        session.console.block([*_listed(resources), "nothing was changed"])
+        return
     built, fresh = configuring.build(session, env, wanted, ways)
     made = built.artifact
     if not fresh:
@@ -259,6 +266,7 @@ def pull(
         "json",
         reference=f"artifact: {_REFERENCE}; without it the environment's",
         images="print the images alone, one a line",
+        yaml="print the YAML alone, for other tools",
         identities=_IDENTITIES,
         **_REGISTRY,
     ),
@@ -270,6 +278,7 @@ def inspect(
     reference: str = "",
     env: str = "",
     images: bool = False,
+    yaml: bool = False,
     identities: str = "",
     authority: str = "",
     insecure: list[str] | None = None,
@@ -281,6 +290,9 @@ def inspect(
     ways = _ways(authority, insecure)
     where, _ = ways.session.settings.target(env)
     text = reference or configuring.name_of(where)
+    if yaml:
+        sys.stdout.write(publishing.contents(ways, text, identities)[1].decode())
+        return
     artifact, resources = publishing.facts(ways, text, identities)
     if json:
         ways.session.emit(artifact)
@@ -292,7 +304,6 @@ def inspect(
 
 def _facts(artifact: Artifact, resources: tuple[Resource, ...]) -> list[str]:
     from lockgate.config import crypt
-    from lockgate.config.images import images
     from lockgate.sign.predicate import timestamp
 
     rows = {
@@ -307,9 +318,17 @@ def _facts(artifact: Artifact, resources: tuple[Resource, ...]) -> list[str]:
     lines = [f"{key:<10} {value}" for key, value in rows.items()]
     if not resources:
         return [*lines, *(f"  {one}" for one in artifact.images)]
+    return [*lines, *(f"  {one}" for one in _listed(resources))]
+
+
+def _listed(resources: tuple[Resource, ...]) -> list[str]:
+    """Return each object, and below it the images that it runs."""
+    from lockgate.config.images import images
+
+    lines = []
     for one in resources:
-        lines.append(f"  {one.id.label}")
-        lines += [f"    {image}" for image in images(one)]
+        lines.append(one.id.label)
+        lines += [f"  {image}" for image in images(one)]
     return lines
 
 

@@ -256,7 +256,7 @@ def _cluster_status(session: Session, env: str, *, json: bool) -> bool:
         words = f"interrupted: {Digest(found.pending).short} was not applied to its end"
         session.console.block([words if not found.holder else f"{found.holder} works on it"])
     for one in found.objects:
-        touched = "  changed by somebody else" if one.touched and one.phase != "not found" else ""
+        touched = "  changed by somebody else" if one.touched == "yes" else ""
         sys.stdout.write(
             f"{one.id.label:<48} {one.phase:<12} {one.message}{touched}".rstrip() + "\n"
         )

@@ -32,9 +32,7 @@ def states(session: Session, component: str, env: str) -> dict[str, str]:
         "build": _build(session, image, component),
         "scan": _of(subject, decision, "open" if decision and decision.allowed else "closed"),
         "sign": _of(subject, signed, "done"),
-        "verify": _of(
-            subject, verification, "trusted" if verification and verification.met else "refused"
-        ),
+        "verify": _verify(session, verification, subject, env),
         "deploy": _deploy(session, component, subject),
     }
 
@@ -50,6 +48,20 @@ def _of(subject: str, record: Decision | Signed | Verification | None, word: str
     if record is None:
         return NOT_YET
     return word if record.subject == subject else STALE
+
+
+def _verify(session: Session, verification: Verification | None, subject: str, env: str) -> str:
+    from lockgate.tasks import trusting
+
+    if verification is None or verification.name != session.settings.target(env)[0]:
+        return NOT_YET
+    try:
+        asked = trusting.asked(session, env)
+    except LockgateError:
+        return STALE  # nobody is trusted any more
+    if verification.asked != asked:
+        return STALE
+    return _of(subject, verification, "trusted" if verification.met else "refused")
 
 
 def _check(session: Session, component: str) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from lockgate.base.canonical import encode
 from lockgate.base.errors import KeyRefused, UsageError
 from lockgate.gate.threshold import from_environment
+from lockgate.oci.digest import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +55,7 @@ def verification(
 
     name, environment = session.settings.target(env)
     trust = trusted(session, environment, name)
-    return verify(
+    found = verify(
         session.layout if place is None else place,
         digest,
         requirement(session, env, trust, entries),
@@ -61,6 +65,31 @@ def verification(
         now=now,
         identities=trust.identities,
         trusted_root=trust.root,
+    )
+    return found if entries else msgspec.structs.replace(found, asked=asked(session, env))
+
+
+def asked(session: Session, env: str) -> str:
+    """Return a digest of what an environment requires and of whom; it changes when any of it does.
+
+    Raises:
+        KeyRefused: the environment trusts nobody.
+    """
+    name, environment = session.settings.target(env)
+    trust = trusted(session, environment, name)
+    return Digest.of(
+        encode(
+            {
+                "environment": name,
+                "require": environment.require,
+                "threshold": from_environment(environment),
+                "development": environment.development_key,
+                "signers": [
+                    *(one.fingerprint for one in trust.keys),
+                    *(one.fingerprint for one in trust.identities),
+                ],
+            }
+        )
     )
 
 

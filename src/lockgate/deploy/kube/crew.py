@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,28 +29,31 @@ def each(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterato
             yield one, work(one)
         return
     stop = threading.Event()
-
-    def guarded(one: T) -> R:
-        if stop.is_set():
-            raise _NotBegun
-        try:
-            return work(one)
-        except BaseException:
-            stop.set()
-            raise
-
-    failure: BaseException | None = None
     with ThreadPoolExecutor(min(workers, len(listed))) as pool:
-        futures = {pool.submit(guarded, one): one for one in listed}
+        futures = {pool.submit(_guarded, work, one, stop): one for one in listed}
         try:
-            for future in as_completed(futures):
-                error = future.exception()
-                if error is None:
-                    yield futures[future], future.result()
-                elif failure is None and not isinstance(error, _NotBegun):
-                    failure = error
-        except BaseException:
+            yield from _done(futures)
+        finally:
             stop.set()  # Ctrl-C, or whoever reads this has had enough
-            raise
+
+
+def _guarded(work: Callable[[T], R], one: T, stop: threading.Event) -> R:
+    if stop.is_set():
+        raise _NotBegun
+    try:
+        return work(one)
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _done(futures: Mapping[Future[R], T]) -> Iterator[tuple[T, R]]:
+    failure: BaseException | None = None
+    for future in as_completed(futures):
+        error = future.exception()
+        if error is None:
+            yield futures[future], future.result()
+        elif failure is None and not isinstance(error, _NotBegun):
+            failure = error
     if failure is not None:
         raise failure

@@ -58,8 +58,8 @@ class ObjectStatus(Record, frozen=True):
     phase: str
     """`current`, `in progress`, `failed`, `terminating`, `not found` or `not ours`."""
     message: str
-    touched: bool
-    """True when somebody changed it since we applied it, or nothing proves that nobody did."""
+    touched: Literal["no", "yes", "unknown"]
+    """Whether somebody changed it since we applied it; unknown where nothing proves either."""
 
 
 class InventoryStatus(Record, frozen=True):

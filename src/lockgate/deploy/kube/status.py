@@ -66,7 +66,7 @@ def status(target: Target, options: Options) -> InventoryStatus:
         stored,
         tuple(
             objects.get(one.id)
-            or ObjectStatus(id=one.id, phase="not found", message=missing, touched=True)
+            or ObjectStatus(id=one.id, phase="not found", message=missing, touched="unknown")
             for one in known.entries
         ),
     )
@@ -87,11 +87,12 @@ def _of(entry: Entry, body: Body, target: Target, options: Options) -> ObjectSta
     message = state.message
     if entry.stale:
         message = "; ".join(part for part in ("no longer in the artifact", message) if part)
+    untouched = ownership.is_untouched(entry.seen, body)
     return ObjectStatus(
         id=entry.id,
         phase=state.phase,
         message=message,
-        touched=not ownership.is_untouched(entry.seen, body),
+        touched="no" if untouched else "yes" if entry.seen else "unknown",
     )
 
 

@@ -160,8 +160,22 @@ class Storage:
             if self.version() != seen.version:
                 raise self._moved()
         held = Held(self, seen.version)
-        held.write(intent)
+        try:
+            held.write(intent)
+        except Moved:
+            raise
+        except BaseException:
+            # Ctrl-C, or a connection that broke: perhaps it was written.
+            with contextlib.suppress(LockgateError):
+                self._let_go()
+            raise
         return held
+
+    def _let_go(self) -> None:
+        """Hold the inventory no longer, when this run does."""
+        now = self.read()
+        if now.holder is not None and now.holder.run == self._run:
+            self.put(now.inventory, now.version, beat=None)
 
     def _await(self, holder: Holder, patience: float) -> None:
         """Wait until a holder has let go, has ended, or has not renewed in time."""

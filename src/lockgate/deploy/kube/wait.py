@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.errors import ClusterError, NotReady
-from lockgate.deploy.kube import crew
+from lockgate.deploy.kube import crew, troubles
 from lockgate.deploy.kube.ready import State, state_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def until_ready(
         one: state for group in groups for one, state in group.states.items() if not state.is_ready
     }
     if left:
-        raise _not_ready(left, seconds, stopped=stop.is_set())
+        raise _not_ready(client, groups, left, seconds, now(), stopped=stop.is_set())
 
 
 class _Group:
@@ -93,7 +93,7 @@ class _Group:
         stop: threading.Event,
         deadline: float,
     ) -> None:
-        self._client, self._kind, self._namespace = client, kind, namespace
+        self._client, self.kind, self._namespace = client, kind, namespace
         self._selector, self._names, self._rules, self._now = selector, names, rules, now
         self._stop, self._deadline = stop, deadline
         self.states = {one: State("not found", "it is not there") for one in names.values()}
@@ -118,7 +118,7 @@ class _Group:
     def _list(self) -> str:
         """See all of them as they are; return the version of the list."""
         version, seen = "", set()
-        for page in self._client.pages(self._kind, self._namespace, selector=self._selector):
+        for page in self._client.pages(self.kind, self._namespace, selector=self._selector):
             version = page.version
             for body in page.items:
                 seen.add(body["metadata"]["name"])
@@ -130,7 +130,7 @@ class _Group:
     def _watch(self, version: str) -> None:
         until = min(self._deadline, self._client.clock.monotonic() + _ROUND)
         for what, body in self._client.watch(
-            self._kind, self._namespace, selector=self._selector, version=version, until=until
+            self.kind, self._namespace, selector=self._selector, version=version, until=until
         ):
             self._see(None if what == "DELETED" else body, name=body["metadata"]["name"])
             if self._is_over:
@@ -142,8 +142,8 @@ class _Group:
             return
         if body is not None:
             # Items of a list do not say what they are.
-            body.setdefault("apiVersion", self._kind.api_version)
-            body.setdefault("kind", self._kind.kind)
+            body.setdefault("apiVersion", self.kind.api_version)
+            body.setdefault("kind", self.kind.kind)
         self.states[one] = state_of(body, now=self._now(), rules=self._rules)
 
     @property
@@ -161,13 +161,25 @@ class _Group:
         )
 
 
-def _not_ready(left: dict[ResourceId, State], seconds: float, *, stopped: bool) -> NotReady:
-    lines = [f"{one.label}: {state.message or state.phase}" for one, state in sorted(left.items())]
-    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    what = "1 object is" if len(lines) == 1 else f"{len(lines)} objects are"
+def _not_ready(
+    client: Client,
+    groups: Sequence[_Group],
+    left: Mapping[ResourceId, State],
+    seconds: float,
+    now: float,
+    *,
+    stopped: bool,
+) -> NotReady:
+    kinds = {one: group.kind for group in groups for one in group.states}
+    lines: list[str] = []
+    for one, state in sorted(left.items())[:_SHOWN]:
+        lines.append(f"{one.label}: {state.message or state.phase}")
+        lines += troubles.pods(client, kinds[one], one, now=now)
+    more = [f"and {len(left) - _SHOWN} more"] if len(left) > _SHOWN else []
+    what = "1 object is" if len(left) == 1 else f"{len(left)} objects are"
     when = ", and one never will be" if stopped else f" after {seconds:g} s"
     return NotReady(
-        "\n".join([f"{what} not ready{when}:", *lines[:_SHOWN], *more]),
+        "\n".join([f"{what} not ready{when}:", *lines, *more]),
         hint="`inv deploy.status` shows them again; `inv deploy.rollback` applies what was before",
     )
 

@@ -215,9 +215,9 @@ def test_status_says_what_was_touched(cluster: Cluster) -> None:
     del cluster.server._objects["", "ConfigMap", "default", "b"]
     found = status(cluster.target(), NO_WAIT)
     assert [(one.phase, one.touched) for one in found.objects] == [
-        ("current", True),
-        ("not found", True),
-        ("current", False),
+        ("current", "yes"),
+        ("not found", "unknown"),
+        ("current", "no"),
     ]
     assert not found.is_ready
 

@@ -6,7 +6,6 @@ import base64
 import importlib.util
 import json
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +21,7 @@ from lockgate.sign.keyless.signer import TOKEN, KeylessSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ISSUER = "https://token.actions.githubusercontent.com"
 SUBJECT = "repo:shop/app:ref:refs/heads/main"
@@ -97,7 +97,7 @@ def test_any_token_is_an_identity_or_refused(text: str) -> None:
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that is no CI system."""
     for name in (
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
@@ -110,15 +110,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         TOKEN,
     ):
         monkeypatch.delenv(name, raising=False)
-    real = Path.read_text
-
-    def no_product_name(self: Path, *more: Any, **kinds: Any) -> str:
-        """Google's machines are known by a file of the kernel."""
-        if str(self).startswith("/sys/"):
-            raise FileNotFoundError(self)
-        return real(self, *more, **kinds)
-
-    monkeypatch.setattr(Path, "read_text", no_product_name)
+    # Google's machines are known by a file of the kernel.
+    monkeypatch.setattr("id._internal.oidc.ambient._GCP_PRODUCT_NAME_FILE", str(tmp_path / "none"))
 
 
 @pytest.mark.usefixtures("nowhere")

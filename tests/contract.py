@@ -16,7 +16,8 @@ from lockgate.deploy.kube import ownership
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.deploy.kube.client import Applied, Client
+    from lockgate.deploy.kube.answers import Applied
+    from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.discovery import Kind
 
 

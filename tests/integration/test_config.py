@@ -428,6 +428,12 @@ def test_crane_reads_it(published: str) -> None:
     ).stdout  # fmt: skip
     with tarfile.open(fileobj=io.BytesIO(blob)) as archive:
         assert archive.getnames() == ["all.yaml", "images.txt"]
+    # As an image with layers, which is how Flux's source controller opens it.
+    exported = subprocess.run(
+        [crane, "export", "--insecure", reference, "-"], capture_output=True, timeout=60, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(exported)) as archive:
+        assert archive.getnames() == ["all.yaml", "images.txt"]
 
 
 def test_skopeo_copies_it(published: str, tmp_path: Path) -> None:

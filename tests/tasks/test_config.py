@@ -198,6 +198,20 @@ def test_a_revision_can_be_said(mini: Mini) -> None:
     assert "revision   main/abc\n" in shown
 
 
+@pytest.mark.parametrize(("given", "code"), [("1700000000", 0), ("yesterday", 2), ("-1", 2)])
+def test_the_time_of_what_is_of_no_commit_can_be_said(
+    given: str, code: int, mini: Mini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By SOURCE_DATE_EPOCH, as of everything that is built; what is no number of seconds is refused."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+    done = mini.inv("config.build", "--revision", "abc")
+    assert done.code == code, done.err
+    if code == 0:
+        assert "created    2023-11-14T22:13:20Z\n" in mini.inv("config.inspect").out
+    else:
+        assert "SOURCE_DATE_EPOCH" in done.err
+
+
 def test_an_artifact_is_signed_when_its_images_are_trusted(mini: Mini) -> None:
     """A second time there is nothing to do; through a file it is still trusted."""
     mini.inv("config.build")
@@ -376,3 +390,15 @@ def test_wrong_words_are_told_apart(arguments: list[str], problem: str, mini: Mi
     assert done.code == 2
     assert problem in done.err
     assert "hint: " in done.err
+
+
+def test_verifying_an_artifact_verifies_its_images(mini: Mini) -> None:
+    """From the artifact to every image in it, by the digests that are locked inside."""
+    mini.inv("config.build")
+    unsigned = mini.inv("verify", "--reference", "config-dev")
+    assert unsigned.code == 4
+    mini.inv("config.sign")
+    done = mini.inv("verify", "--reference", "config-dev")
+    assert done.code == 0, done.err
+    assert "r.example/team/web" in done.err
+    assert done.out.count("\ntrusted: ") == 2

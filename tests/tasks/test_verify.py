@@ -380,3 +380,19 @@ def test_flow_says_what_was_verified_for_whom(built_mini: Mini) -> None:
     assert state() == "stale"
     assert built_mini.inv("verify", "-c", "web").code == 4
     assert state() == "refused"
+
+
+def test_several_at_once(shop: Mini, registry: Place) -> None:
+    """Each word is an image, wherever it lies; one that is not trusted makes the whole exit 4."""
+    reference = pushed(shop)
+    words = ["--reference", "worker", "--reference", reference]
+
+    answer = shop.inv("verify", *words, "--json")
+
+    assert answer.code == 0, answer.err
+    found = [json.loads(line)["subject"] for line in answer.out.splitlines()]
+    assert found == [subject(shop, "worker"), subject(shop)]
+    hide(registry.layout, subject(shop))
+    again = shop.inv("verify", *words)
+    assert again.code == 4
+    assert "\ntrusted: 5 of 5" in again.out

@@ -63,6 +63,10 @@ MAX_PLAIN = 32 << 20
 MAX_LAYER = 40 << 20
 """Most bytes of the layer, compressed or not; encryption adds a little, and hardly anything can be squeezed."""
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_LONGEST = 512
+"""Most characters of an image in the list."""
+
 _REFUSED = "do not use this artifact; find out who made it"
 
 
@@ -107,7 +111,7 @@ def package(
     marks = {
         SOURCE: source.repository,
         REVISION: _revision(source),
-        CREATED: time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        CREATED: time.strftime(_TIME),
         CHECKSUM: Digest.of(plain),
         OBJECTS: str(len(listed)),
         ENCRYPTED: crypt.FORMAT if recipients else "",
@@ -255,8 +259,12 @@ def _unpack(place: Readable, digest: str, name: str) -> _Unpacked:
 def _described(manifest: Manifest, digest: str, name: str, listed: bytes, short: str) -> Artifact:
     marks = manifest.annotations
     try:
-        refs = tuple(str(PinnedRef.parse(one)) for one in listed.decode().splitlines())
-        created = int(dt.datetime.fromisoformat(marks[CREATED]).timestamp())
+        lines = listed.decode().splitlines()
+        if any(len(one) > _LONGEST for one in lines):
+            raise ValueError("no reference is that long")
+        refs = tuple(str(PinnedRef.parse(one)) for one in lines)
+        when = dt.datetime.strptime(marks[CREATED], _TIME).replace(tzinfo=dt.UTC)
+        created = int(when.timestamp())
         checksum, objects = Digest(marks[CHECKSUM]), int(marks[OBJECTS])
     except (KeyError, ValueError, OverflowError, UsageError):
         raise TrustError(

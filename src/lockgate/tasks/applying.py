@@ -103,9 +103,10 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
     from lockgate.deploy.kube import target as targets
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.connection import Connection
+    from lockgate.deploy.kube.holding import people
     from lockgate.deploy.kube.inventory import check_name
     from lockgate.deploy.kube.ownership import Owner
-    from lockgate.deploy.kube.storage import Storage, people
+    from lockgate.deploy.kube.storage import Storage
 
     where, environment = session.settings.target(env)
     file = environment.kubeconfig or _own_cluster(session, environment)

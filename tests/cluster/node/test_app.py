@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -33,7 +34,8 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     settings = yaml.safe_load((made.path / "lockgate.yaml").read_text())
     settings["scan"] = {"database": "embedded"}
     # The node's own platform is enough: the other one is built elsewhere.
-    settings["build"] = {"platforms": ["linux/amd64"]}
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    settings["build"] = {"platforms": [f"linux/{architecture}"]}
     settings["environments"] = {
         "dev": {
             "target": "cluster",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lockgate.oci.manifest import Descriptor
 
-ROUNDS = 6
+ROUNDS = 4
 SIGNERS = 3
 EACH = 3
 """Referrers that each signer brings."""

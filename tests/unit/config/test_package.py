@@ -293,6 +293,8 @@ def changes(shelf: Shelf, made: Artifact) -> dict[str, Callable[[], str]]:
         "no checksum": lambda: shelf.marked(made.subject, checksum=None),
         "no time": lambda: shelf.marked(made.subject, created=None),
         "an odd time": lambda: shelf.marked(made.subject, created="yesterday"),
+        "a local time": lambda: shelf.marked(made.subject, created="2026-11-20T10:00:00"),
+        "a long line": lambda: layer(both[0], ("images.txt", b"a" * 10_000_000 + b"\n")),
         "an odd number": lambda: shelf.marked(made.subject, objects="many"),
         "fewer objects": lambda: shelf.marked(made.subject, objects="1"),
     }
@@ -303,7 +305,7 @@ CHANGES = (
     "a hard link", "a device", "something behind the end", "cut off", "no archive", "empty", "two layers",
     "no layer", "another type of layer", "another size", "an image less in the list",
     "a list in another order", "an image without digest", "a list that is no text", "other objects",
-    "another checksum", "no checksum", "no time", "an odd time", "an odd number", "fewer objects",
+    "another checksum", "no checksum", "no time", "an odd time", "a local time", "a long line", "an odd number", "fewer objects",
 )  # fmt: skip
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from lockgate.config.resource import ResourceId
     from lockgate.deploy.kube.desired import Desired
+    from lockgate.deploy.kube.held import Held
     from lockgate.deploy.kube.inventory import Inventory
-    from lockgate.deploy.kube.storage import Held
     from lockgate.deploy.kube.survey import Seen
     from lockgate.deploy.kube.target import Target
 

@@ -19,8 +19,8 @@ from lockgate.base.errors import Conflict, SubjectMismatch, TrustError
 from lockgate.config.images import images
 from lockgate.deploy.kube import inventory, prune
 from lockgate.deploy.kube.act import Act, await_ready
+from lockgate.deploy.kube.holding import Moved
 from lockgate.deploy.kube.model import Change, ChangeSet, Options
-from lockgate.deploy.kube.storage import Moved
 from lockgate.deploy.kube.survey import is_settled, survey
 
 if TYPE_CHECKING:

@@ -7,27 +7,22 @@ the object by its uid, and replacements name the version that they replace. So a
 
 from __future__ import annotations
 
-import random
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from lockgate.base.errors import ClusterError
 from lockgate.deploy.kube import discovery, faults
+from lockgate.deploy.kube.answers import Applied, Body, Clock, Page
 from lockgate.deploy.kube.ownership import MANAGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lockgate.config.resource import ResourceId
     from lockgate.deploy.kube.connection import Answer, Transport
     from lockgate.deploy.kube.discovery import Kind, Kinds
-
-Body = dict[str, Any]
-"""An object as it is in JSON."""
 
 PAGE = 500
 """Objects of one answer to a list."""
@@ -38,34 +33,6 @@ _MERGE_PATCH = "application/merge-patch+json"
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _ATTEMPTS = 3
 """Of a request that the server answers with an error of its own, such as a webhook that does not answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """Time, as far as requests need it."""
-
-    sleep: Callable[[float], None] = time.sleep
-    monotonic: Callable[[], float] = time.monotonic
-    random: Callable[[], float] = random.random
-
-
-class Applied(NamedTuple):
-    """What became of an object that was applied."""
-
-    body: Body
-    """The object as it is now, or would be."""
-    created: bool
-    """Whether it did not exist before."""
-
-
-class Page(NamedTuple):
-    """Some of the objects of a list."""
-
-    items: list[Body]
-    version: str
-    """Resource version of the whole list, to watch from."""
-    remaining: int
-    """How many more there are, as far as the server says."""
 
 
 class Client:
@@ -322,7 +289,8 @@ class Client:
                 wait = max(error.pause, pause * (0.5 + self.clock.random() / 2))
                 passes = (
                     error.retryable
-                    and error.status != 409
+                    # An apply names no version: it met another writer, and may be made anew.
+                    and (error.status != 409 or media == _APPLY)
                     and not (error.status == 500 and attempt >= _ATTEMPTS)
                     and self.clock.monotonic() + wait < until
                 )

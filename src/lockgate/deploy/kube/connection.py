@@ -11,7 +11,6 @@ Rules that hold for every request:
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import ssl
 import threading
@@ -20,8 +19,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from lockgate.base.errors import ClusterError, UsageError
+from lockgate.base.errors import ClusterError
 from lockgate.deploy.kube.login import Credential, Login
+from lockgate.deploy.kube.tls import CONNECT, TlsConnection, context, proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from lockgate.deploy.kube.kubeconfig import Access
 
-CONNECT, ANSWER = 10.0, 75.0
-"""Seconds to reach the server, and to wait for its next bytes. It gives up itself after 60."""
+ANSWER = 75.0
+"""Seconds to wait for its next bytes. It gives up itself after 60."""
 
 MAX_ANSWER = 256 << 20
 """Most bytes of one answer."""
@@ -70,7 +70,7 @@ class Connection:
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = parts.scheme == "https"
         self._path = parts.path
-        self._proxy = _proxy(access, self._host)
+        self._proxy = proxy(access, self._host)
         self._lock = threading.Lock()
         self._idle: list[tuple[Credential, http.client.HTTPConnection]] = []
         self._contexts: dict[tuple[bytes, bytes], ssl.SSLContext] = {}
@@ -207,7 +207,7 @@ class Connection:
         host, port = self._proxy or (self._host, self._port)
         link: http.client.HTTPConnection
         if self._tls:
-            link = _TlsConnection(
+            link = TlsConnection(
                 host, port, self._context(credential), self._access.tls_name or self._host
             )
         else:
@@ -227,7 +227,7 @@ class Connection:
         pair = (credential.certificate, credential.key)
         with self._lock:
             if pair not in self._contexts:
-                self._contexts[pair] = _tls_context(self._access.authority, *pair)
+                self._contexts[pair] = context(self._access.authority, *pair)
             return self._contexts[pair]
 
     def _unreachable(self, error: Exception) -> ClusterError:
@@ -251,18 +251,6 @@ class Connection:
         )
 
 
-class _TlsConnection(http.client.HTTPSConnection):
-    """A connection whose server may be known by another name than that it is reached by."""
-
-    def __init__(self, host: str, port: int | None, context: ssl.SSLContext, name: str) -> None:
-        super().__init__(host, port, timeout=CONNECT, context=context)
-        self._name, self._tls = name, context
-
-    def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "there is no such host"
@@ -271,52 +259,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, http.client.RemoteDisconnected | http.client.IncompleteRead):
         return "the connection was closed in the middle"
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-
-
-def _proxy(access: Access, host: str) -> tuple[str, int] | None:
-    address = access.proxy
-    if not address:
-        if host in ("127.0.0.1", "::1", "localhost") or not any(
-            name.lower() in ("https_proxy", "all_proxy") for name in os.environ
-        ):
-            return None
-        from urllib.request import getproxies, proxy_bypass
-
-        found = getproxies()
-        address = "" if proxy_bypass(host) else found.get("https") or found.get("all") or ""
-    if not address:
-        return None
-    parts = urlsplit(address)
-    if parts.scheme != "http" or not parts.hostname:
-        raise UsageError(
-            f"the proxy {parts.scheme}://{parts.hostname} cannot be used: only `http://HOST:PORT` can",
-            hint="set `proxy-url` of the cluster in the kubeconfig, or NO_PROXY",
-        )
-    return parts.hostname, parts.port or 80
-
-
-def _tls_context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
-    """Return what checks the server, and shows the client's certificate when it has one.
-
-    Raises:
-        UsageError: a certificate or key is none.
-    """
-    try:
-        context = ssl.create_default_context(cadata=authority.decode("ascii") or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate:
-            # The library reads keys from files only. This one exists in memory alone.
-            handle = os.memfd_create("client")
-            try:
-                with os.fdopen(handle, "wb", closefd=False) as file:
-                    file.write(certificate.rstrip() + b"\n" + key)
-                context.load_cert_chain(f"/proc/self/fd/{handle}")
-            finally:
-                os.close(handle)
-    except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise UsageError(
-            f"a certificate in the kubeconfig cannot be used: {reason}",
-            hint="get the kubeconfig again from where it came",
-        ) from None
-    return context

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lockgate.base.errors import Conflict, LockgateError, UsageError
+from lockgate.base.errors import Conflict, InventoryLost, LockgateError, UsageError
 from lockgate.deploy.kube import inventory, permissions, prune, scan
+from lockgate.deploy.kube.holding import Moved
 from lockgate.deploy.kube.model import Change, ChangeSet
 from lockgate.deploy.kube.remove import remove
-from lockgate.deploy.kube.storage import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lockgate.config.resource import ResourceId
+    from lockgate.deploy.kube.held import Held
     from lockgate.deploy.kube.model import Options
-    from lockgate.deploy.kube.storage import Held, Stored
+    from lockgate.deploy.kube.storage import Stored
     from lockgate.deploy.kube.target import Target
 
 _LOOKS = 5
@@ -117,7 +118,9 @@ def _delete(
 
     try:
         for part in (others, home):
-            if part is home and home and settled().entries != (home[0].entry,):
+            if part is home and home and [one.id for one in settled().entries] != [
+                home[0].entry.id
+            ]:
                 changes += [
                     msgspec.structs.replace(
                         one.change, action="skipped", note="something is left in it"
@@ -160,13 +163,15 @@ def repair(target: Target, namespaces: Iterable[str], options: Options) -> inven
     Raises:
         Conflict: somebody changed the record at the same time.
         UsageError: there is neither a record nor an object of it.
+        ClusterError: the cluster is out of reach; the record stays as it is.
     """
     found = scan.labelled(
         target.client, target.owner, {*namespaces, target.owner.namespace}, workers=options.workers
     )
     version = target.storage.version()
     known = inventory.Inventory(namespace=target.owner.namespace, name=target.owner.name)
-    with contextlib.suppress(LockgateError):
+    # A cluster that does not answer is another thing than a record that cannot be read.
+    with contextlib.suppress(InventoryLost):
         known = target.storage.read().inventory
     if not found and not version:
         raise UsageError(

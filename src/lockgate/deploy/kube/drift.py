@@ -68,9 +68,8 @@ def differences(
 
 
 def _is_value(path: str) -> bool:
-    return path.partition(".")[0] in ("data", "stringData") or path.startswith(
-        "metadata.annotations"
-    )
+    # A key with a dot stands in brackets: `data[tls.key]`.
+    return path.startswith(("data", "stringData", "metadata.annotations"))
 
 
 def _masked(one: Difference) -> Difference:

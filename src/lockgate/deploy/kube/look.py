@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lockgate.config.resource import ResourceId
-    from lockgate.deploy.kube.client import Body, Client
+    from lockgate.deploy.kube.answers import Body
+    from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.desired import Desired
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Entry, Inventory

@@ -18,7 +18,8 @@ from lockgate.deploy.kube.model import Action, Change
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lockgate.deploy.kube.client import Body, Client
+    from lockgate.deploy.kube.answers import Body
+    from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Entry
     from lockgate.deploy.kube.model import Options

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from lockgate.base.errors import ClusterError, UsageError
 from lockgate.deploy.kube import crew, ownership
+from lockgate.deploy.kube.holding import has_ended, people
 from lockgate.deploy.kube.model import InventoryStatus, ObjectStatus
 from lockgate.deploy.kube.ready import state_of
-from lockgate.deploy.kube.storage import has_ended, people
 
 if TYPE_CHECKING:
     from lockgate.config.resource import ResourceId
-    from lockgate.deploy.kube.client import Body
+    from lockgate.deploy.kube.answers import Body
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Entry
     from lockgate.deploy.kube.model import Options

@@ -9,48 +9,36 @@ over. Every write names the version that it replaces, so who lost the inventory 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import socket
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from lockgate.base.canonical import Foreign
 from lockgate.base.errors import ClusterError, Conflict, LockgateError
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import inventory as records
-from lockgate.deploy.kube.ownership import GROUP
+from lockgate.deploy.kube.held import Held
+from lockgate.deploy.kube.holding import (
+    HOLDER,
+    LEASE,
+    Holder,
+    Moved,
+    has_ended,
+    holder_of,
+    me,
+    people,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
-    from typing import Self
 
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Inventory
     from lockgate.deploy.kube.ownership import Owner
 
-HOLDER = f"{GROUP}/holder"
-LEASE = 15.0
-"""Seconds for which who holds an inventory need not renew."""
 _LOOK = 0.5
 """Seconds between two looks at an inventory that somebody else holds."""
-
-
-class Holder(Foreign, frozen=True):
-    """Who works on an inventory."""
-
-    who: str
-    """`HOST/BOOT/PID NAMESPACE/PID/START`."""
-    run: str = ""
-    """Tells two runs of one process apart."""
-    beat: int = 0
-    """Changes with every renewal."""
-    seconds: float = LEASE
 
 
 class Stored(NamedTuple):
@@ -60,34 +48,6 @@ class Stored(NamedTuple):
     version: str
     """Resource version; empty when there is none yet."""
     holder: Holder | None = None
-
-
-class Moved(Conflict):
-    """The inventory changed since it was looked at: look again."""
-
-
-def me(pid: int | None = None) -> str:
-    """Return the name of a process, by which others on this machine can see whether it has ended."""
-    number = os.getpid() if pid is None else pid
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    space = Path("/proc/self/ns/pid").readlink().name.partition("[")[2].rstrip("]")
-    return f"{socket.gethostname()}/{boot}/{space}/{number}/{_started(number)}"
-
-
-def _started(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; empty when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def has_ended(who: str) -> bool:
-    """Return whether a process of this machine is known to have ended."""
-    here, parts = me().split("/"), who.split("/")
-    if len(parts) != 5 or parts[:3] != here[:3] or not parts[3].isdecimal():
-        return False
-    return _started(int(parts[3])) != parts[4]
 
 
 class Storage:
@@ -136,7 +96,7 @@ class Storage:
             return Stored(
                 records.Inventory(namespace=self.owner.namespace, name=self.owner.name), ""
             )
-        return Stored(records.read(body), body["metadata"]["resourceVersion"], _holder(body))
+        return Stored(records.read(body), body["metadata"]["resourceVersion"], holder_of(body))
 
     def version(self) -> str:
         """Return the version of the ConfigMap, readable or not; empty when there is none."""
@@ -192,7 +152,7 @@ class Storage:
                 )
             clock.sleep(_LOOK)
             body = self._client.get(self._kind, self._id)
-            now = _holder(body) if body else None
+            now = holder_of(body) if body else None
             if now is None or now.run != holder.run:
                 return
             if now.beat != holder.beat:
@@ -252,7 +212,7 @@ class Storage:
         except Conflict:
             # As in `put`: the first attempt may have been done, and its answer lost.
             found = self._client.get(self._kind, self._id)
-            held = _holder(found) if found else None
+            held = holder_of(found) if found else None
             if found is None or held is None or (held.run, held.beat) != (self._run, beat):
                 raise self._moved() from None
             made = found
@@ -284,7 +244,7 @@ class Storage:
                 try:
                     yield (
                         name,
-                        Stored(records.read(body), metadata["resourceVersion"], _holder(body)),
+                        Stored(records.read(body), metadata["resourceVersion"], holder_of(body)),
                     )
                 except LockgateError as error:
                     yield name, error
@@ -303,92 +263,6 @@ class Storage:
         return msgspec.json.encode(
             Holder(who=self._who, run=self._run, beat=beat, seconds=self._lease)
         ).decode()
-
-
-class Held:
-    """An inventory that this run holds. A thread renews that; `check` says when it could not."""
-
-    def __init__(self, storage: Storage, version: str) -> None:
-        self._storage, self._version = storage, version
-        self._beat, self._renewed = 0, storage.clock()
-        self._lost: LockgateError | None = None
-        self._lock = threading.Lock()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def write(self, inventory: Inventory, *, last: bool = False) -> None:
-        """Write the inventory; `last` lets go of it.
-
-        Raises:
-            Moved: somebody else took it.
-        """
-        with self._lock:
-            self._beat += 1
-            self._version = self._storage.put(
-                inventory, self._version, beat=None if last else self._beat
-            )
-            self._renewed = self._storage.clock()
-
-    def remove(self) -> None:
-        """Delete the record, which nobody needs any more."""
-        with self._lock:
-            self._storage.remove(self._version)
-
-    def check(self) -> None:
-        """Stop a run that no longer holds the inventory: another one may be at work.
-
-        Raises:
-            Moved: it was taken, or could not be renewed in time.
-        """
-        if self._lost is not None:
-            raise self._lost
-        if self._storage.clock() - self._renewed > self._storage.lease:
-            raise Moved(
-                f"the inventory {self._storage.owner} could not be renewed in time",
-                hint="run the same command again",
-                retryable=True,
-            )
-
-    def _renew(self) -> None:
-        while not self._end.wait(self._storage.lease / 3):
-            with self._lock:
-                try:
-                    self._version = self._storage.renew(self._version, self._beat + 1)
-                except Moved as error:
-                    self._lost = error
-                    return
-                except LockgateError:
-                    continue  # the cluster may come back; `check` counts the time
-                self._beat += 1
-                self._renewed = self._storage.clock()
-
-
-def people(who: str) -> str:
-    """Return the name of a run for people."""
-    parts = who.split("/")
-    return f"process {parts[3]} on {parts[0]}" if len(parts) == 5 else who
-
-
-def _holder(body: dict[str, Any]) -> Holder | None:
-    text = (body["metadata"].get("annotations") or {}).get(HOLDER)
-    if not text:
-        return None
-    with contextlib.suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(text, type=Holder)
-    return Holder(who="somebody who left no name")
 
 
 def _same(found: dict[str, Any], body: dict[str, Any]) -> bool:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.errors import ClusterError, NotReady
 from lockgate.deploy.kube import crew, troubles
-from lockgate.deploy.kube.ready import State, state_of
+from lockgate.deploy.kube.conditions import State
+from lockgate.deploy.kube.ready import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lockgate.config.resource import ResourceId
-    from lockgate.deploy.kube.client import Body, Client
+    from lockgate.deploy.kube.answers import Body
+    from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.ready import Rule
 
@@ -22,7 +24,7 @@ _ROUND = 5.0
 _GROUPS = 16
 """Kinds and namespaces that are watched at a time."""
 _PAUSE = 0.2
-"""Seconds after a failure of the cluster."""
+"""Seconds between two rounds."""
 _SHOWN = 10
 """Objects that one message names."""
 
@@ -108,8 +110,10 @@ class _Group:
             except ClusterError as error:
                 if not error.retryable or self._client.clock.monotonic() >= self._deadline:
                     raise
-                self._client.clock.sleep(_PAUSE)
             check()
+            if not self._is_over:
+                # A watch may end at once, each time: by a server that has too many, or by a rule.
+                self._client.clock.sleep(_PAUSE)
             if self._is_over:
                 if self._has_failed:
                     self._stop.set()

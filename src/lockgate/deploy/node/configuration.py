@@ -199,6 +199,9 @@ def _controller_manager() -> tuple[str, ...]:
         f"--cluster-signing-cert-file={PKI}/ca.crt",
         f"--cluster-signing-key-file={PKI}/ca.key",
         "--use-service-account-credentials",
+        # An account for each controller is a hundred requests, and the default of 20 a second is all of the start.
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
         # There is one of each: nobody to elect.
         "--leader-elect=false",
         "--allocate-node-cidrs=false",

@@ -6,7 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lockgate.base.errors import ToolError, ToolMissing
+from lockgate.base.errors import ToolError, ToolMissing, UsageError
 from lockgate.base.files import atomic_write, storage_error
 from lockgate.base.process import plain_environment, run
 
@@ -35,6 +35,11 @@ class Other(NamedTuple):
         """Name of the context that the program gives it."""
         return f"{self.kind}-{self.name}"
 
+    @property
+    def mark(self) -> Path:
+        """File that says that the cluster was made here: whose else it is, is not removed."""
+        return self.kubeconfig.with_name(self.kind)
+
     def exists(self) -> bool:
         """True when the program knows the cluster.
 
@@ -57,6 +62,8 @@ class Other(NamedTuple):
             self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(error, self.kubeconfig) from error
+        # Before the cluster: a killed run leaves one that can be removed.
+        atomic_write(self.mark, b"")
         if self.kind == "kind":
             # It always writes a kubeconfig, with a lock file beside it.
             self._run(
@@ -81,7 +88,17 @@ class Other(NamedTuple):
         atomic_write(self.kubeconfig, self._run(*words, seconds=_SHORT), mode=0o600)
 
     def delete(self) -> None:
-        """Remove the cluster, and its kubeconfig."""
+        """Remove the cluster, and its kubeconfig.
+
+        Raises:
+            UsageError: it was not made here, so others may need it.
+            ToolError: the program is absent, or refuses.
+        """
+        if not self.mark.exists():
+            raise UsageError(
+                f"the cluster {self.name} of {self.kind} was not made here; it is not removed",
+                hint="remove it the way it was made",
+            )
         words = (
             ("delete", "cluster", f"--name={self.name}", f"--kubeconfig={self.kubeconfig}")
             if self.kind == "kind"
@@ -90,6 +107,7 @@ class Other(NamedTuple):
         self._run(*words, seconds=_SECONDS)
         try:
             self.kubeconfig.unlink(missing_ok=True)
+            self.mark.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(error, self.kubeconfig) from error
 

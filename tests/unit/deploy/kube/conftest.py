@@ -9,7 +9,8 @@ from tests.miniature import Miniature
 
 from lockgate.config.resource import parse
 from lockgate.deploy.kube import apply, delete
-from lockgate.deploy.kube.client import Client, Clock
+from lockgate.deploy.kube.answers import Clock
+from lockgate.deploy.kube.client import Client
 from lockgate.deploy.kube.model import Change, ChangeSet, Options
 from lockgate.deploy.kube.ownership import Owner
 from lockgate.deploy.kube.storage import Storage

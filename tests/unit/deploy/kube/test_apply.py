@@ -21,7 +21,8 @@ from lockgate.base.errors import (
     TrustError,
     UsageError,
 )
-from lockgate.deploy.kube import apply
+from lockgate.deploy.kube import apply, delete
+from lockgate.deploy.kube.connection import Answer
 from lockgate.deploy.kube.delete import repair
 from lockgate.deploy.kube.model import Options
 from lockgate.deploy.kube.status import status
@@ -231,6 +232,37 @@ def test_delete_leaves_what_is_not_ours(cluster: Cluster) -> None:
     assert lines(cluster.delete()) == ["b deleted", "a skipped"]
     assert cluster.data("a") == {"key": "one"}
     assert cluster.data("inv-web") is None
+
+
+def test_delete_takes_its_own_namespace_last(cluster: Cluster) -> None:
+    """The record goes with it; a prune never touches it."""
+    made = "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}"
+    inside = maps("a").replace("default", "shop")
+    target = cluster.target(namespace="shop")
+    wanted = cluster.wanted(f"---\n{made}\n{inside}")
+    apply.apply(Proof(wanted.artifact), wanted, target, NO_WAIT)
+    other = cluster.wanted(inside, "2")
+    changes = apply.apply(Proof(other.artifact), other, target, NO_WAIT)
+    assert lines(changes) == ["a unchanged", "shop skipped"]
+    assert lines(delete.delete(target, NO_WAIT)) == ["a deleted", "shop deleted"]
+    assert cluster.server.find("Namespace", "", "shop") is None
+
+
+def test_an_apply_that_met_another_writer_is_made_anew(cluster: Cluster) -> None:
+    """It names no version, so nothing is lost by it."""
+    send = cluster.server.send
+    met: list[str] = []
+
+    def busy(method: str, path: str, **rest: bytes | str) -> Answer:
+        if method == "PATCH" and "dryRun" not in path and not met:
+            met.append(path)
+            body = b'{"kind":"Status","reason":"Conflict","message":"the object has been modified"}'
+            return Answer(409, {}, body)
+        return send(method, path, **rest)  # type: ignore[arg-type]
+
+    cluster.server.send = busy  # type: ignore[method-assign]
+    assert lines(cluster.apply(maps("a"))) == ["a created"]
+    assert met
 
 
 def test_the_history_is_kept_in_order(cluster: Cluster) -> None:

@@ -107,12 +107,22 @@ def test_what_kubectl_kept_is_masked_for_every_kind() -> None:
     assert shown(old, new) == [f"- metadata.annotations[{LAST_APPLIED}]: *****"]
 
 
+@pytest.mark.parametrize("key", ["tls.key", ".dockerconfigjson", "ca/crt"])
+@pytest.mark.parametrize("field", ["data", "stringData"])
+def test_a_key_in_brackets_is_masked_too(field: str, key: str) -> None:
+    """Most keys of real Secrets have a dot."""
+    old, new = item(**{field: {key: "b2xk"}}), item(**{field: {key: "bmV3", "x.y": "eA"}})
+    assert shown(old, new, secret=True) == [
+        f"~ {field}[{key}]: ***** → ******",
+        f"+ {field}[x.y]: ******",
+    ]
+
+
 VALUES = st.text(alphabet="qwz", min_size=3, max_size=6)
+KEYS_AND_VALUES = st.dictionaries(st.sampled_from(("a", "b", "c.d", ".e", "f/g")), VALUES)
 
 
-@given(
-    st.dictionaries(st.sampled_from("abc"), VALUES), st.dictionaries(st.sampled_from("abc"), VALUES)
-)
+@given(KEYS_AND_VALUES, KEYS_AND_VALUES)
 def test_no_value_of_a_secret_is_ever_shown(old: dict[str, str], new: dict[str, str]) -> None:
     """Whatever changes."""
     one = item(data=old, stringData=new, metadata={"annotations": old})

@@ -94,8 +94,9 @@ class Repository:
 
     def settle(self) -> None:
         """Add what tests settle to `lockgate.yaml`, and commit it."""
-        with (self.path / "lockgate.yaml").open("a") as file:
-            file.write(SETTLED)
+        path = self.path / "lockgate.yaml"
+        # The environments stand last in the file, and what the tests say of them takes their place.
+        path.write_text(path.read_text().partition("\nenvironments:")[0] + SETTLED)
         self.commit("settle")
 
     def edit(self, file: str, old: str, new: str) -> None:

@@ -183,6 +183,9 @@ def down(session: Session, cluster: Chosen) -> None:
         elif cluster.other and cluster.other.exists():
             cluster.other.delete()
             removed = (f"{cluster.other.kind} cluster {cluster.name}",)
+        elif cluster.other:
+            # The next cluster of this name may be somebody else's.
+            cluster.other.mark.unlink(missing_ok=True)
     what = ", ".join(removed)
     words = f"removed: {what}" if what else "there is nothing to remove"
     session.console.say("cluster", f"{cluster.name}  {words}", started=started if what else None)

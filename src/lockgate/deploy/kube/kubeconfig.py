@@ -70,6 +70,9 @@ class _User(Foreign, frozen=True, rename="kebab"):
     password: str = ""
     exec: Exec | None = None
     auth_provider: Any = None
+    as_: str = msgspec.field(name="as", default="")
+    as_uid: str = ""
+    as_groups: tuple[str, ...] | None = None
 
 
 class _Context(Foreign, frozen=True, rename="kebab"):
@@ -157,7 +160,7 @@ def read(*, file: str = "", context: str = "", root: Path, environ: Mapping[str,
 
 def _paths(file: str, root: Path, environ: Mapping[str, str]) -> list[Path]:
     if file:
-        return [root / Path(file).expanduser()]
+        return [root / os.path.expanduser(file)]
     named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return [Path(part) for part in named] or [Path(environ.get("HOME", "/")) / ".kube" / "config"]
 
@@ -170,14 +173,15 @@ def _parse(path: Path) -> _File:
         return msgspec.convert({} if value is None else value, _File)
     except OSError as error:
         raise storage_error(error, path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise UsageError(
-            f"{path} is no YAML: {line}", hint="`kubectl config view` reads it"
-        ) from None
     except msgspec.ValidationError as error:
         raise UsageError(
             f"{path} is no kubeconfig: {error}", hint="`kubectl config view` reads it"
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # PyYAML raises ValueError too: for a date that there is not.
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"{path} is no YAML: {line}", hint="`kubectl config view` reads it"
         ) from None
 
 
@@ -225,10 +229,16 @@ def _access(
 ) -> Access:
     folder, cluster = at
     home, user = by
-    parts = urlsplit(cluster.server)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
+    try:
+        parts = urlsplit(cluster.server)
+        wrong = parts.scheme not in ("https", "http") or not parts.hostname or parts.port == 0
+    except ValueError:
+        wrong = True
+    if wrong or "@" in cluster.server:
+        # A password may stand in it.
+        shown = repr(cluster.server) if "@" not in cluster.server else "with a name before the host"
         raise UsageError(
-            f"the cluster of {name!r} has the address {cluster.server!r}, which is none",
+            f"the cluster of {name!r} has the address {shown}, which is none",
             hint="it is `https://HOST:PORT`",
         )
     if cluster.insecure_skip_tls_verify or (
@@ -242,6 +252,11 @@ def _access(
         raise UsageError(
             f"the user of {name!r} logs in by an auth-provider, which Kubernetes gave up in 1.26",
             hint="let its vendor's plugin write an `exec` section",
+        )
+    if user.as_ or user.as_uid or user.as_groups:
+        raise UsageError(
+            f"the user of {name!r} acts as somebody else (`as`), which is not done here",
+            hint="name a context whose user has these rights itself",
         )
     return Access(
         server=cluster.server.rstrip("/"),
@@ -274,12 +289,19 @@ def _bytes(folder: Path, file: str, data: str) -> bytes:
         return b""
     path = folder / file
     try:
-        return path.read_bytes()
+        found = path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{path}, which the kubeconfig names, cannot be read: {error.strerror}",
             hint="get the kubeconfig again from where it came",
         ) from None
+    if not found.strip():
+        # Without this, every authority of the machine would be trusted instead.
+        raise UsageError(
+            f"{path}, which the kubeconfig names, is empty",
+            hint="get the kubeconfig again from where it came",
+        )
+    return found
 
 
 def _account(environ: Mapping[str, str]) -> Access:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.base.errors import CommandFailed, ToolError, ToolMissing
+from lockgate.base.errors import CommandFailed, ToolError, ToolMissing, UsageError
 from lockgate.deploy.node.others import Other, installed
 
 if TYPE_CHECKING:
@@ -80,6 +80,19 @@ def test_the_users_kubeconfig_stays_as_it_is(home: Path, kind: str, empty: str) 
     ours = f"--kubeconfig={home / 'kept' / 'kubeconfig'}"
     assert ours in call or "--kubeconfig-update-default=false" in call
     assert not (home / ".kube").exists()
+
+
+@pytest.mark.parametrize(("kind", "there"), [("kind", "dev"), ("k3d", '[{"name": "dev"}]')])
+def test_a_cluster_that_others_made_is_not_removed(home: Path, kind: str, there: str) -> None:
+    """It has the same name by chance: `dev` is a common one."""
+    (home / "clusters").write_text(there)
+    other = Other(kind, "dev", home / "kept" / "kubeconfig")  # type: ignore[arg-type]
+    other.keep_kubeconfig()
+
+    with pytest.raises(UsageError, match="was not made here"):
+        other.delete()
+
+    assert other.exists()
 
 
 def test_kind_goes_before_k3d(home: Path) -> None:

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import machine
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -92,14 +90,26 @@ class Cluster:
         return {**os.environ, **self.engine.environment, "LOCKGATE_QUIET": ""}
 
     def inv(
-        self, *arguments: str, code: int | None = 0, seconds: float = UP_SECONDS
+        self,
+        *arguments: str,
+        code: int | None = 0,
+        seconds: float = UP_SECONDS,
+        shown: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `inv` in the repository; fail the test when the exit code is another than `code`."""
+        """Run `inv` in the repository; fail the test when the exit code is another than `code`.
+
+        Args:
+            arguments: task and flags.
+            code: None for any.
+            seconds: time limit.
+            shown: let its progress go where this process's own goes, instead of keeping it.
+        """
         done = subprocess.run(
             [*INV, *arguments],
             cwd=self.root,
             env=self.environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
             text=True,
             timeout=seconds,
             check=False,
@@ -114,11 +124,11 @@ class Cluster:
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
-    def up(self) -> str:
+    def up(self, *, shown: bool = False) -> str:
         """Have the cluster, and remember its status; return what was said on the way."""
-        answer = self.inv("cluster.up", "--json", "--name", self.name)
+        answer = self.inv("cluster.up", "--json", "--name", self.name, shown=shown)
         self.status = json.loads(answer.stdout)
-        return answer.stderr
+        return answer.stderr or ""
 
     def down(self) -> str:
         """Remove the cluster; return what was said."""
@@ -216,13 +226,16 @@ def repository() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def cluster(engine: Engine) -> Iterator[Cluster]:
+def cluster(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A single-node Kubernetes cluster with DNS and a registry, for the whole session."""
+    # Minutes may pass while programs are compiled: what goes on, and how long it took, is shown as it happens.
+    capture = request.config.pluginmanager.getplugin("capturemanager")
     with repository() as place:
         made = Cluster(place, engine, "test", kernel=kernel())
         made.down()
-        for line in made.up().splitlines():
-            machine.say(line.strip())  # CI is to show where the time went
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            print(file=sys.stderr)
+            made.up(shown=True)
         try:
             yield made
         finally:

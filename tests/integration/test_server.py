@@ -423,6 +423,8 @@ def test_an_address_that_is_taken_is_told(server: Server, layout: Layout) -> Non
         Server(layout, host="192.0.2.1")
     with pytest.raises(UsageError):
         Server(layout, port=70_000)
+    with pytest.raises(UsageError):
+        Server(layout, host="a..b")
 
 
 def test_ipv6_is_an_address_too(layout: Layout, connect: Connect) -> None:
@@ -649,6 +651,7 @@ def test_the_task_says_what_lets_others_in(serve: Serve, connect: Connect) -> No
         (("--store", "store"), {"LOCKGATE_REGISTRY_USER": "ann"}, "not of the form"),
         (("--store", "store", "--users", "x"), {"LOCKGATE_REGISTRY_USER": "a:b"}, "both"),
         (("--store", "store", "--host", "nowhere.invalid"), {}, "cannot be listened on"),
+        (("--store", "store", "--host", "a..b"), {}, "cannot be listened on"),
         (("--store", "tasks.py"), {}, "could not be used"),
         ((), {}, "lockgate.yaml"),
     ],

@@ -178,6 +178,34 @@ def test_a_component_that_was_not_built_is_an_error(mini: Mini) -> None:
     assert "inv build -c web" in done.err
 
 
+def test_one_of_several_that_was_not_built_is_named(mini: Mini) -> None:
+    """As a component to build, and not as an image of others that lacks a digest."""
+    write(mini, "k8s/overlays/dev/web.yaml", pod("web", "web") + "---\n" + pod("b", "worker"))
+    shutil.rmtree(mini.path / ".lockgate" / "records" / "worker")
+    done = mini.inv("config.build")
+    assert done.code == 2
+    assert "inv build -c worker" in done.err
+    assert "@sha256" not in done.err
+
+
+def test_manifests_demand_what_is_built_on_demand(mini: Mini) -> None:
+    """A deployment to a cluster builds, scans and signs it before; a plan says so, and does nothing."""
+    mini.settings(
+        "    entrypoint: [python3, work.py]",
+        "    entrypoint: [python3, work.py]\n    on_demand: true",
+    )
+    write(mini, "k8s/overlays/dev/web.yaml", pod("web", "web") + "---\n" + pod("b", "worker"))
+    records = mini.path / ".lockgate" / "records" / "worker"
+    shutil.rmtree(records)
+    planned = mini.inv("deploy", "--target", "cluster", "--plan")
+    assert planned.code == 0, planned.err
+    assert "worker  would be built, scanned and signed" in planned.err
+    assert not records.exists()
+    done = mini.inv("deploy", "--target", "cluster")
+    assert done.code != 0  # there is no cluster
+    assert {"image.json", "report.json", "signed.json"} <= {one.name for one in records.iterdir()}
+
+
 def test_uncommitted_manifests_are_refused_where_commits_are_wanted(mini: Mini) -> None:
     """They are named; in dev they are marked."""
     mini.settings("staging: {embedded", "staging: {registry: r.example/team, embedded")
@@ -262,6 +290,20 @@ def test_pushing_wants_a_signature(mini: Mini) -> None:
     done = mini.inv("config.push", "--to", "r.example/team")
     assert done.code == 4
     assert "inv config.sign -e dev" in done.err
+
+
+def test_pushing_by_name_asks_the_same_of_an_artifact(mini: Mini) -> None:
+    """An artifact that was signed for one environment does not leave for another, however little that one asks."""
+    mini.inv("config.build")
+    mini.inv("config.sign")
+    mini.settings("  staging: {", "  staging: {require: [signature], ")
+    staged = mini.inv("verify", "-e", "staging", "-r", "config-dev")
+    assert (staged.code, "signed for environment" in staged.out) == (4, True)
+
+    done = mini.inv("push", "-e", "staging", "-r", "config-dev", "--to", "r.example/team", "--plan")
+
+    assert done.code == 4
+    assert "signed for environment" in done.err
 
 
 def test_images_are_printed_alone(mini: Mini) -> None:

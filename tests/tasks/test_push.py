@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Inv = Callable[..., Answer]
 
 DIGEST = "sha256:" + "0" * 64
+LIST = DIGEST.replace(":", "-")
+"""By this name the referrers of a digest are found."""
 
 
 @pytest.fixture
@@ -91,10 +93,18 @@ def test_the_name_in_the_store(reference: str, name: str, found: str) -> None:
 
 @pytest.mark.parametrize(
     ("reference", "name"),
-    [("app", ""), (DIGEST, ""), ("a.b/c:1", "Not OK"), ("archive:/tmp/X.tar", "")],
+    [
+        ("app", ""),
+        (DIGEST, ""),
+        ("a.b/c:1", "Not OK"),
+        ("archive:/tmp/X.tar", ""),
+        (f"a.b/{LIST}:1", ""),
+        ("a.b/c:1", LIST),
+        ("a.b/c:1", f"{LIST}.att"),
+    ],
 )
 def test_no_name_in_the_store(reference: str, name: str) -> None:
-    """The store is no place to pull from, and what cannot be a name is none."""
+    """The store is no place to pull from, what cannot be a name is none, nor is one that evidence is found by."""
     with pytest.raises(UsageError):
         pulled_as(reference, name)
 
@@ -172,6 +182,10 @@ WRONG = [
     (("copy", DIGEST, "archive:x.tar"), "is not in the store", "inv build"),
     (("copy", "web", f"web@{DIGEST}"), "names another digest", "leave"),
     (("pull", "a.b/c:1", "--authority", "none.pem"), "none.pem cannot be used", "PEM"),
+    (("copy", "web", LIST), "is kept for the evidence", "another name"),
+    (("copy", "web", f"{LIST}.sig"), "is kept for the evidence", "another name"),
+    (("copy", "web", f"a.b/c:{LIST}"), "is kept for the evidence", "another name"),
+    (("pull", f"a.b/{LIST}:1"), "is kept for the evidence", "--name"),
 ]
 
 

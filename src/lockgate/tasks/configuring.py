@@ -30,6 +30,7 @@ __all__ = [
     "build",
     "identities",
     "name_of",
+    "needed",
     "overlay",
     "pins",
     "plain",
@@ -152,8 +153,9 @@ def _render(
     if render:
         resources = list(patch.apply(resources, read.patches, render))
     called = pins.names(resources, session.settings.components)
-    if called and not known:
-        raise _unknown(called[0], registry)
+    unknown = [name for name in called if name not in known]
+    if unknown:
+        raise _unknown(unknown[0], registry)
     pinned, _ = pins.pin(resources, known)
     return pinned
 
@@ -167,6 +169,32 @@ def _unknown(name: str, registry: str) -> UsageError:
     return UsageError(
         f"the image of {name} is not known: it was not built here", hint=f"`inv build -c {name}`"
     )
+
+
+def needed(session: Session, env: str) -> tuple[str, ...]:
+    """Return the components on demand that an environment's manifests call, and of which nothing was built yet.
+
+    Raises:
+        LockgateError: as `build`.
+    """
+    from lockgate.config import overlay as overlays
+    from lockgate.config import pins as pinning
+    from lockgate.config import resource
+
+    env, environment = session.settings.target(env)
+    absent = [
+        name
+        for name, one in session.settings.components.items()
+        if one.on_demand and not session.record_path(name, "image").exists()
+    ]
+    if not absent:
+        return ()
+    read = gathering.read(session, environment, env, NOTHING, places.Ways(session, "", ()))
+    if read.overlay is None:
+        return ()
+    overlays.check(read.overlay)
+    folder = read.overlay.folder
+    return pinning.names(resource.parse(renderer(session).build(folder), where=str(folder)), absent)
 
 
 def pins(session: Session, env: str, folder: Path) -> dict[str, PinnedRef]:

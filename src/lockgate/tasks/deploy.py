@@ -69,9 +69,28 @@ def deploy(
     if not applying.is_cluster(session, env, target):
         _local(session, component, env, plan=plan, json=json)
         return
+    if not artifact and not _provided(context, session, env, plan=plan):
+        return
     ways = _ways(session, authority, insecure)
     asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
     _apply(ways, env, artifact, identities, asked, plan=plan, json=json)
+
+
+def _provided(context: Context, session: Session, env: str, *, plan: bool) -> bool:
+    """Walk the flow for the components on demand that the manifests need; return whether there is more to do."""
+    from lockgate.tasks import build, configuring, scan, sign
+
+    needed = configuring.needed(session, env)
+    for name in needed:
+        if plan:
+            session.console.say("deploy", f"{name}  would be built, scanned and signed before")
+            continue
+        build.build(context, component=name, env=env)
+        scan.scan(context, component=name, env=env)
+        sign.sign(context, component=name, env=env)
+    if plan and needed:
+        session.console.block(["what the cluster would get is not known before that"])
+    return not (plan and needed)
 
 
 def _local(session: Session, component: str, env: str, *, plan: bool, json: bool) -> None:

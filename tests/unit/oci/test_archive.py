@@ -236,6 +236,29 @@ def test_a_header_that_changes_an_entry(key: str, tmp_path: Path) -> None:
         Archive(place)
 
 
+@pytest.mark.parametrize(
+    ("magic", "end"),
+    [(b"ustar  \0", b""), (bytes(8), b""), (b"ustar\x0000", b"tar\0")],
+    ids=["GNU", "V7", "star"],
+)
+def test_a_name_that_only_some_readers_put_together(
+    magic: bytes, end: bytes, tmp_path: Path
+) -> None:
+    """The first half of a long name is that in POSIX's form alone; elsewhere other things lie there, or nothing."""
+    info = tarfile.TarInfo("index.json")
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    block[257:265], block[345:347] = magic, b"x/"
+    block[512 - len(end) :] = end
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    place = packed(tmp_path)
+    data = place.read_bytes()
+    place.write_bytes(bytes(block) + data)
+
+    with pytest.raises(TrustError, match="has a name that readers differ about"):
+        Archive(place)
+
+
 def test_headers_and_files_that_mean_nothing_here(tmp_path: Path) -> None:
     """Times in extended headers, folders, and docker's own files beside a layout are passed over."""
     info = tarfile.TarInfo("manifest.json")

@@ -194,6 +194,19 @@ def test_no_other_protocol(scheme: str) -> None:
     assert {one.host for one in registry.asked} == {HOST}
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..b"])
+def test_a_redirect_to_what_cannot_be_a_host(host: str) -> None:
+    """A name with a part that is empty, or too long to be looked up, is an error as any other."""
+    registry = DictRegistry()
+    to = answer(307, {"location": f"https://{host}/v2/"})
+    registry.fail("GET", "/v2/$", replies(307, headers={"Location": f"https://{host}/v2/"}))
+
+    with pytest.raises(RegistryError, match="cannot be the name of a host") as caught:
+        registry.open().ping()
+
+    assert caught.value.hint
+
+
 def test_redirects_end() -> None:
     """A circle of redirects is an error, and soon."""
     registry = DictRegistry()

@@ -80,6 +80,19 @@ def test_another_base_is_refused(layers: tuple[bytes, ...], layout: Layout) -> N
     assert (found.met, found.error) == (False, "SubjectMismatch")
 
 
+@pytest.mark.parametrize("named", ["", "sha256:" + "0" * 64], ids=["no base", "an absent one"])
+def test_a_platform_that_tells_nothing_hides_no_other(named: str, layout: Layout) -> None:
+    """A claim that is false on one platform is refused, though another's cannot be compared."""
+    base = manifest(layout, b"amd64", b"shared")
+    silent = manifest(layout, b"app", base=named)
+    bad = manifest(layout, b"other", b"app", base=base.digest)
+
+    for order in ((silent, bad), (bad, silent)):
+        found = lineage.base(layout, index(layout, *order))
+        assert isinstance(found, Result)
+        assert (found.met, found.error) == (False, "SubjectMismatch")
+
+
 def test_a_base_of_no_layer_proves_nothing(layout: Layout) -> None:
     """Empty is not success."""
     base = manifest(layout)

@@ -267,6 +267,24 @@ def test_a_source_is_an_address(uri: str, source: str, prove: Callable[..., Find
     assert Provenance(source=source).check(prove(predicate.PROVENANCE, content)).met
 
 
+def test_source_and_revision_are_of_one_repository(prove: Callable[..., Findings]) -> None:
+    """A commit of one repository is none of another that was built from, too."""
+    shop, tools = "https://git.example/shop", "https://git.example/tools"
+    content = {
+        "buildDefinition": {
+            "resolvedDependencies": [
+                {"uri": f"git+{shop}@a", "digest": {"gitCommit": "a"}},
+                {"uri": f"git+{tools}@b", "digest": {"gitCommit": "b"}},
+            ]
+        },
+        "runDetails": {"builder": {"id": "urn:lockgate:builder:x"}},
+    }
+    findings = prove(predicate.PROVENANCE, content)
+    for source, revision in ((shop, "a"), (tools, "b")):
+        assert Provenance(source=source, revision=revision).check(findings).met
+    assert Provenance(source=shop, revision="b").check(findings).error == "SubjectMismatch"
+
+
 def test_uncommitted_changes_are_not_the_commit(
     prove: Callable[..., Findings], world: World
 ) -> None:

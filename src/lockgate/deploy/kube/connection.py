@@ -121,6 +121,9 @@ class Connection:
             try:
                 response = self._ask(link, method, path, body, media, accept, credential)
                 content = response.read(MAX_ANSWER)
+                if response.length and len(content) < MAX_ANSWER:
+                    # With a limit the library takes a broken-off answer for a whole one.
+                    raise http.client.IncompleteRead(b"", response.length)
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 link.close()
                 if used:

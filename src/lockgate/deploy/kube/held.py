@@ -52,10 +52,13 @@ class Held:
                 inventory, self._version, beat=None if last else self._beat
             )
             self._renewed = self._storage.clock()
+            if last:
+                self._end.set()  # before the lock is free: nothing may be renewed after this
 
     def remove(self) -> None:
         """Delete the record, which nobody needs any more."""
         with self._lock:
+            self._end.set()
             self._storage.remove(self._version)
 
     def check(self) -> None:
@@ -76,6 +79,8 @@ class Held:
     def _renew(self) -> None:
         while not self._end.wait(self._storage.lease / 3):
             with self._lock:
+                if self._end.is_set():
+                    return
                 try:
                     self._version = self._storage.renew(self._version, self._beat + 1)
                 except Moved as error:

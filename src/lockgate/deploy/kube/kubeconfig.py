@@ -160,7 +160,10 @@ def read(*, file: str = "", context: str = "", root: Path, environ: Mapping[str,
 
 def _paths(file: str, root: Path, environ: Mapping[str, str]) -> list[Path]:
     if file:
-        return [root / os.path.expanduser(file)]
+        try:
+            return [root / Path(file).expanduser()]
+        except RuntimeError:  # `~name` of somebody who is not known: a file of this name, then
+            return [root / file]
     named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return [Path(part) for part in named] or [Path(environ.get("HOME", "/")) / ".kube" / "config"]
 

@@ -71,6 +71,11 @@ class Login:
             held = self._held
             if held is None or held.until <= self._now() or (refused and refused == held):
                 found = self._get()
+                if not found.header.isascii() or not found.header.isprintable():
+                    raise Forbidden(
+                        f"the token for {self._access.context} holds characters that no token has",
+                        hint="log in to the cluster again",
+                    )
                 if refused and found == refused:
                     raise self._not_known()
                 self._held = held = found
@@ -82,7 +87,7 @@ class Login:
             return run_plugin(access.plugin, access)
         if access.token_file is not None:
             try:
-                token = access.token_file.read_text().strip()
+                token = access.token_file.read_bytes().decode("latin-1").strip()
             except OSError as error:
                 raise Forbidden(
                     f"the token in {access.token_file} cannot be read: {error.strerror}",
@@ -90,7 +95,7 @@ class Login:
                 ) from None
             return Credential(f"Bearer {token}", until=self._now() + _FILE_AGE)
         if access.token:
-            return Credential(f"Bearer {access.token}")
+            return Credential(f"Bearer {access.token.strip()}")
         header = "Basic " + base64.b64encode(access.password.encode()).decode()
         return Credential(header if access.password else "", access.certificate, access.key)
 
@@ -154,7 +159,7 @@ def run_plugin(plugin: Exec, access: Access) -> Credential:
     if not status.token and not status.client_certificate_data:
         raise failed("printed neither a token nor a certificate")
     return Credential(
-        f"Bearer {status.token}" if status.token else "",
+        f"Bearer {status.token.strip()}" if status.token else "",
         status.client_certificate_data.encode(),
         status.client_key_data.encode(),
         end,

@@ -48,13 +48,20 @@ def proxy(access: Access, host: str) -> tuple[str, int] | None:
         address = "" if proxy_bypass(host) else found.get("https") or found.get("all") or ""
     if not address:
         return None
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        port = parts.port or 80
+    except ValueError:
+        raise UsageError(
+            "the address of the proxy is none",
+            hint="set `proxy-url` of the cluster in the kubeconfig, or NO_PROXY",
+        ) from None
     if parts.scheme != "http" or not parts.hostname:
         raise UsageError(
             f"the proxy {parts.scheme}://{parts.hostname} cannot be used: only `http://HOST:PORT` can",
             hint="set `proxy-url` of the cluster in the kubeconfig, or NO_PROXY",
         )
-    return parts.hostname, parts.port or 80
+    return parts.hostname, port
 
 
 def context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
@@ -72,7 +79,8 @@ def context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
             try:
                 with os.fdopen(handle, "wb", closefd=False) as file:
                     file.write(certificate.rstrip() + b"\n" + key)
-                context.load_cert_chain(f"/proc/self/fd/{handle}")
+                # An encrypted key is refused: without a password the library would ask the terminal for one.
+                context.load_cert_chain(f"/proc/self/fd/{handle}", password="")
             finally:
                 os.close(handle)
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:

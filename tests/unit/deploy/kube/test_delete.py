@@ -7,7 +7,6 @@ from tests.unit.deploy.kube.conftest import NO_WAIT, Cluster, Proof, lines, maps
 
 from lockgate.base.errors import ClusterError
 from lockgate.deploy.kube import apply, delete
-from lockgate.deploy.kube.connection import Answer
 from lockgate.deploy.kube.storage import Storage
 
 

@@ -96,6 +96,9 @@ def test_data_goes_before_files(tmp_path: Path) -> None:
         ({"insecure-skip-tls-verify": True}, "is not to be checked"),
         ({"server": "http://192.0.2.1"}, "is not to be checked"),
         ({"server": "192.0.2.1:6443"}, "which is none"),
+        ({"server": "https://192.0.2.1:99999"}, "which is none"),
+        ({"server": "https://[::1"}, "which is none"),
+        ({"certificate-authority": "empty.crt"}, "is empty"),
         ({"certificate-authority": "missing.crt"}, "cannot be read"),
         ({"certificate-authority-data": "%%%"}, "base64"),
     ],
@@ -104,6 +107,7 @@ def test_a_server_that_proves_nothing_is_refused(
     tmp_path: Path, cluster: dict[str, Any], words: str
 ) -> None:
     """Anybody could answer for it."""
+    (tmp_path / "empty.crt").touch()
     with pytest.raises(UsageError, match=words):
         read(tmp_path, config("dev", **cluster))
 
@@ -125,6 +129,11 @@ def test_loopback_may_be_plain(tmp_path: Path) -> None:
             config("dev") | {"users": [{"name": "u", "user": {"auth-provider": {"name": "x"}}}]},
             "auth-provider",
         ),
+        (
+            config("dev") | {"users": [{"name": "u", "user": {"token": "t", "as": "jane"}}]},
+            "acts as somebody else",
+        ),
+        ("a: 2026-99-99", "no YAML"),
         ("", "0 contexts"),
     ],
 )
@@ -144,6 +153,19 @@ def test_a_pod_uses_its_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert found.server == "https://[fd00::1]:443"
     assert found.namespace == "namespace"
     assert found.token_file == tmp_path / "token"
+
+
+def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
+    """Nor used: it would stand in every message about the server."""
+    with pytest.raises(UsageError, match="a name before the host") as caught:
+        read(tmp_path, config("dev", server="https://me:hidden@192.0.2.1"))
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_file_of_nobodys_home_is_missing(tmp_path: Path) -> None:
+    """`~name` of a user that there is not is a name like others."""
+    with pytest.raises(UsageError, match="no kubeconfig"):
+        kubeconfig.read(file="~nobody-here/config", root=tmp_path, environ={})
 
 
 def test_an_access_shows_no_secret(tmp_path: Path) -> None:

@@ -44,6 +44,21 @@ def test_each_way_to_log_in(tmp_path: Path) -> None:
     assert (found.header, found.certificate, found.key) == ("", b"c", b"k")
 
 
+def test_the_end_of_a_line_is_no_part_of_a_token() -> None:
+    """YAML's `token: |` has one."""
+    assert Login(access(token="a\n")).credential().header == "Bearer a"
+
+
+@pytest.mark.parametrize("token", ["hid\nden", "hidd\u00e9n", "hid\x00den"])
+def test_what_cannot_be_a_token_is_refused_and_not_shown(tmp_path: Path, token: str) -> None:
+    """The library for HTTP would show it in a traceback."""
+    (tmp_path / "token").write_bytes(token.encode("latin-1"))
+    for one in (access(token=token), access(token_file=tmp_path / "token")):
+        with pytest.raises(Forbidden, match="characters that no token has") as caught:
+            Login(one).credential()
+        assert "hid" not in str(caught.value)
+
+
 def test_a_token_in_a_file_is_read_again(tmp_path: Path) -> None:
     """After a minute: the cluster replaces it."""
     now = [0.0]

@@ -11,7 +11,9 @@ from lockgate.base.errors import Conflict, Forbidden, NotReady, Rejected
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, immutable, permissions, wait
 from lockgate.deploy.kube.holding import Moved, has_ended, me, people
+from lockgate.deploy.kube.ownership import Owner
 from lockgate.deploy.kube.permissions import Need, covered
+from lockgate.deploy.kube.storage import Storage
 
 if TYPE_CHECKING:
     from tests.unit.deploy.kube.conftest import Cluster
@@ -186,6 +188,17 @@ def test_who_holds_an_inventory_can_write_it(cluster: Cluster) -> None:
     assert free.holder is None
     with other.begin(free, free.inventory, patience=0):
         pass
+
+
+def test_nothing_is_renewed_after_it_was_let_go(cluster: Cluster) -> None:
+    """The last write is the last, and ends the renewals with it."""
+    storage = Storage(cluster.client(), Owner("default", "web"), lease=0.0)
+    seen = storage.read()
+    with storage.begin(seen, seen.inventory, patience=0) as held:
+        held.write(seen.inventory, last=True)
+        held._thread.join(2)
+        assert not held._thread.is_alive()
+    assert storage.read().holder is None
 
 
 def test_who_lost_an_inventory_is_stopped(cluster: Cluster) -> None:

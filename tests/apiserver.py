@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+_ATTEMPTS = 3
 START = 60.0
 """Seconds for the API server to be ready."""
 
@@ -58,29 +59,42 @@ class ApiServer:
         self._groups = {"admin": "system:masters", "limited": "people"}
 
     def start(self) -> None:
-        """Start both and wait until the API server is ready."""
+        """Start both and wait until the API server is ready.
+
+        Another process may take a port between the moment that it is found free and the one that it is used in;
+        then other ports are tried.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         _certificates(self.folder)
-        self._port, client, peer = _free_ports(3)
-        self._client = f"http://127.0.0.1:{client}"
-        self.url = f"https://127.0.0.1:{self._port}"
-        self._etcd = self._spawn(
-            "etcd",
-            [
-                binary("etcd"),
-                f"--data-dir={self.folder / 'etcd'}",
-                f"--listen-client-urls={self._client}",
-                f"--advertise-client-urls={self._client}",
-                f"--listen-peer-urls=http://127.0.0.1:{peer}",
-                "--unsafe-no-fsync",
-                "--log-level=error",
-            ],
-        )
         self._write_tokens()
-        self.start_server()
+        for _ in range(_ATTEMPTS):
+            self._port, client, peer = _free_ports(3)
+            self._client = f"http://127.0.0.1:{client}"
+            self.url = f"https://127.0.0.1:{self._port}"
+            self._etcd = self._spawn(
+                "etcd",
+                [
+                    binary("etcd"),
+                    f"--data-dir={self.folder / 'etcd'}",
+                    f"--listen-client-urls={self._client}",
+                    f"--advertise-client-urls={self._client}",
+                    f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                    "--unsafe-no-fsync",
+                    "--log-level=error",
+                ],
+            )
+            if self._start_server():
+                return
+            self.stop()
+        pytest.fail(f"the API server did not start:\n{self.log()}")
 
     def start_server(self) -> None:
         """Start the API server alone, over what etcd holds, and wait until it is ready."""
+        if not self._start_server():
+            pytest.fail(f"the API server did not start:\n{self.log()}")
+
+    def _start_server(self) -> bool:
+        """Start the API server; return whether it got ready."""
         folder = self.folder
         self._server = self._spawn(
             "kube-apiserver",
@@ -103,7 +117,7 @@ class ApiServer:
                 "--v=0",
             ],
         )
-        self._wait()
+        return self._is_ready()
 
     def stop_server(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the API server alone; etcd keeps what it was told."""
@@ -179,13 +193,13 @@ class ApiServer:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
             )
 
-    def _wait(self) -> None:
+    def _is_ready(self) -> bool:
+        """Wait until the API server is ready; return False when it, or etcd, ended before."""
         context = ssl.create_default_context(cafile=self.folder / "server.crt")
         until = time.monotonic() + START
         while time.monotonic() < until:
-            assert self._server is not None
-            if self._server.poll() is not None:
-                break
+            if any(one is None or one.poll() is not None for one in (self._etcd, self._server)):
+                return False
             with contextlib.suppress(OSError):
                 request = urllib.request.Request(
                     f"{self.url}/readyz",
@@ -193,9 +207,9 @@ class ApiServer:
                 )
                 with urllib.request.urlopen(request, context=context, timeout=5) as answer:
                     if answer.status == 200:
-                        return
+                        return True
             time.sleep(0.05)
-        pytest.fail(f"the API server did not start:\n{self.log()}")
+        return False
 
 
 def _die_with_parent() -> None:

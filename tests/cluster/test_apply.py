@@ -499,3 +499,38 @@ def test_delete_removes_everything_in_reverse_order(place: Place) -> None:
     assert place.get("configmap/inv-web") is None
     with pytest.raises(UsageError, match="there is no inventory"):
         place.delete()
+
+
+def test_a_hundred_and_ten_objects(place: Place) -> None:
+    """Two requests for each new one, one for each when all are asked about, none when nobody touched any."""
+    text = "---".join(ONE.replace("name: a", f"name: m{number}") for number in range(110))
+    connection = place.connection()
+    target = place.target(connection=connection)
+
+    def counted(options: Options = NO_WAIT) -> int:
+        connection.sent.clear()
+        if options.details:
+            apply.plan(place.wanted(text), target, options)
+        else:
+            place.apply(text, options, target=target)
+        return connection.sent["PATCH"]
+
+    assert counted() == 220
+    assert counted() == 0
+    assert sum(connection.sent.values()) < 10
+    assert counted(replace(NO_WAIT, details=True)) == 110
+    assert lines(place.delete()) == [
+        f"{one} deleted" for one in sorted((f"m{n}" for n in range(110)), reverse=True)
+    ]
+
+
+def test_another_version_of_a_kind_is_the_same_object(place: Place) -> None:
+    """Neither is it made anew nor deleted (S1.54)."""
+    place.apply(AUTOSCALER)
+    uid = place.get("hpa/web")["metadata"]["uid"]
+    older = AUTOSCALER.partition("  metrics:")[0].replace("autoscaling/v2", "autoscaling/v1")
+    changes = place.apply(older + "  targetCPUUtilizationPercentage: 70\n", artifact="2")
+    assert [one.id.name for one in changes.changes] == ["web"]
+    assert changes.changes[0].action in ("configured", "unchanged")
+    assert place.get("hpa/web")["metadata"]["uid"] == uid
+    assert place.inventory() == ["web"]

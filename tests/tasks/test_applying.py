@@ -71,3 +71,13 @@ def test_a_negative_limit_is_refused() -> None:
     """It would mean nothing."""
     with pytest.raises(UsageError, match="not less than 0"):
         applying.options(Environment(), applying.Asked(wait_timeout=-1))
+
+
+def test_words_that_a_target_would_pass_over_are_refused() -> None:
+    """Else all of a cluster would change where one component was meant."""
+    with pytest.raises(UsageError, match="not 'app' alone"):
+        applying.check_words("app", "", cluster=True)
+    with pytest.raises(UsageError, match="no artifact"):
+        applying.check_words("", "config-dev", cluster=False)
+    applying.check_words("app", "", cluster=False)
+    applying.check_words("", "config-dev", cluster=True)

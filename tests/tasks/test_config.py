@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lockgate import __version__
+from lockgate.config import resource
 from lockgate.oci.layout import Layout
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ def test_files_folders_and_standard_input_are_put_together(
     assert "left out: a/kustomization.yaml" in done.err
     shown = mini.inv("config.inspect").out
     assert re.findall(r"^  (\S+)$", shown, re.MULTILINE) == ["Pod/one", "Pod/three", "Pod/two"]
-    assert "revision   not said" in shown
+    assert "revision    not said" in shown
 
 
 def test_an_artifact_is_a_source_too(mini: Mini) -> None:
@@ -217,13 +219,23 @@ def test_uncommitted_manifests_are_refused_where_commits_are_wanted(mini: Mini) 
     assert "-dirty\n" in mini.inv("config.inspect").out
 
 
+@pytest.mark.parametrize("name", ["../../outside", "web", "Config"])
+def test_a_name_that_cannot_be_one_is_refused(mini: Mini, name: str) -> None:
+    """It would be a path elsewhere, or the name of an image."""
+    answer = mini.inv("config.build", "--name", name)
+
+    assert answer.code == 2
+    assert "give another name" in answer.err or "cannot be a name" in answer.err
+    assert not (mini.path / "outside").exists()
+
+
 def test_a_revision_can_be_said(mini: Mini) -> None:
     """Where git knows nothing; it stands in the artifact as it was said."""
     done = mini.inv("config.build", "--source", "https://git.example/x", "--revision", "main/abc")
     assert done.code == 0, done.err
     shown = mini.inv("config.inspect").out
-    assert "source     https://git.example/x\n" in shown
-    assert "revision   main/abc\n" in shown
+    assert "source      https://git.example/x\n" in shown
+    assert "revision    main/abc\n" in shown
 
 
 @pytest.mark.parametrize(("given", "code"), [("1700000000", 0), ("yesterday", 2), ("-1", 2)])
@@ -235,7 +247,7 @@ def test_the_time_of_what_is_of_no_commit_can_be_said(
     done = mini.inv("config.build", "--revision", "abc")
     assert done.code == code, done.err
     if code == 0:
-        assert "created    2023-11-14T22:13:20Z\n" in mini.inv("config.inspect").out
+        assert "created     2023-11-14T22:13:20Z\n" in mini.inv("config.inspect").out
     else:
         assert "SOURCE_DATE_EPOCH" in done.err
 
@@ -292,8 +304,8 @@ def test_pushing_wants_a_signature(mini: Mini) -> None:
     assert "inv config.sign -e dev" in done.err
 
 
-def test_pushing_by_name_asks_the_same_of_an_artifact(mini: Mini) -> None:
-    """An artifact that was signed for one environment does not leave for another, however little that one asks."""
+def test_an_artifact_is_not_pushed_as_an_image(mini: Mini) -> None:
+    """Signed for one environment it would leave for another, when that one asks less of images than of artifacts."""
     mini.inv("config.build")
     mini.inv("config.sign")
     mini.settings("  staging: {", "  staging: {require: [signature], ")
@@ -302,8 +314,62 @@ def test_pushing_by_name_asks_the_same_of_an_artifact(mini: Mini) -> None:
 
     done = mini.inv("push", "-e", "staging", "-r", "config-dev", "--to", "r.example/team", "--plan")
 
-    assert done.code == 4
-    assert "signed for environment" in done.err
+    assert done.code == 2
+    assert "is an artifact of manifests" in done.err
+    assert "inv config.push -e staging" in done.err
+
+
+def test_what_is_in_an_artifact_is_said(mini: Mini) -> None:
+    """Who built it as far as that is known here, when, how it is encrypted, and objects with their images."""
+    mini.inv("config.build", "--source", "https://git.example/x", "--revision", "abc")
+    assert mini.inv("config.inspect").out.splitlines() == [
+        f"artifact    config-dev  {digest_of(mini, 'config-dev')}",
+        "source      https://git.example/x",
+        "revision    abc",
+        f"built by    lockgate {__version__}, kustomize v5.8.1, here",
+        "verified by not asked: `--verify`",
+        "created     1970-01-01T00:00:00Z",
+        f"checksum    {json.loads(mini.inv('config.inspect', '--json').out)['checksum']}",
+        "encrypted   no",
+        "objects     1",
+        "  Pod/web",
+        f"    r.example/team/web@{digest_of(mini, 'web')}",
+    ]
+
+
+def test_what_an_artifact_says_cannot_draw_on_a_terminal(mini: Mini) -> None:
+    """Its annotations are anybody's words: what is not printable is a question mark."""
+    mini.inv("config.build", "--revision", "a\x1b[2J\nb", "--source", "https://x\x07")
+    shown = mini.inv("config.inspect").out
+    assert "revision    a?[2J?b\n" in shown
+    assert "source      https://x?\n" in shown
+
+
+def test_whoever_signed_an_artifact_is_said(mini: Mini) -> None:
+    """By the digest that is shown; who built it is then what was signed of that."""
+    mini.inv("config.build")
+    mini.inv("config.sign")
+    mini.inv("copy", "config-dev", "archive:config.tar")
+    done = mini.inv("config.inspect", "--reference", "archive:config.tar")
+    assert done.code == 0, done.err
+    shown = done.out
+    assert "built by    not known: `--verify` asks its provenance\n" in shown
+    shown = mini.inv("config.inspect", "--reference", "archive:config.tar", "--verify").out
+    assert re.search(r"^built by    builder lockgate/config, commit [0-9a-f]{7}$", shown, re.M)
+    assert re.search(r"^verified by \S.*development", shown, re.M)
+
+
+@pytest.mark.parametrize("form", [[], ["--images"], ["--yaml"], ["--json"]])
+def test_inspecting_with_verify_shows_nothing_that_is_not_trusted(
+    form: list[str], mini: Mini
+) -> None:
+    """Exit 4 in each form, and stdout is empty."""
+    mini.inv("config.build")
+    done = mini.inv("config.inspect", "--verify", *form)
+    assert (done.code, done.out) == (4, "")
+    assert "inv config.sign -e dev" in done.err
+    mini.inv("config.sign")
+    assert mini.inv("config.inspect", "--verify", *form).code == 0
 
 
 def test_images_are_printed_alone(mini: Mini) -> None:
@@ -333,6 +399,39 @@ def test_a_plan_changes_nothing(mini: Mini) -> None:
     assert "config-dev" not in Layout(mini.path / ".lockgate" / "store").tags()
     write(mini, "k8s/overlays/dev/web.yaml", pod("web", "redis:7"))
     assert mini.inv("config.build", "--plan").code == 2
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_the_objects_are_printed_without_an_artifact(form: str, mini: Mini) -> None:
+    """Pinned and in the order of applying, for tools that compare with schemas; nothing is stored."""
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: z}\n"
+    write(mini, "two.yaml", pod("two", "web") + "---\n" + service)
+    done = mini.inv("config.build", "-f", "two.yaml", "--output", form)
+    assert done.code == 0, done.err
+    found = resource.parse(done.out.encode(), where="it")
+    assert [one.id.label for one in found] == ["Service/z", "Pod/two"]
+    assert f"r.example/team/web@{digest_of(mini, 'web')}" in done.out
+    assert done.out.startswith("---\n" if form == "yaml" else "{")
+    if form == "json":
+        assert json.loads(done.out)["kind"] == "List"
+    assert "nothing was changed" in done.err
+    assert "config-dev" not in Layout(mini.path / ".lockgate" / "store").tags()
+    assert not (mini.path / ".lockgate" / "records" / "config-dev").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--output", "toml"], "'toml' is no form of output"),
+        (["--output", "yaml", "--json"], "`--json` prints the record of an artifact"),
+    ],
+)
+def test_an_output_that_is_none_is_refused(arguments: list[str], problem: str, mini: Mini) -> None:
+    """Exit 2, and stdout is empty."""
+    done = mini.inv("config.build", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert problem in done.err
+    assert "hint: " in done.err
 
 
 def test_secrets_in_plain_are_said(mini: Mini) -> None:

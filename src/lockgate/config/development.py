@@ -67,9 +67,9 @@ def _named(overlay: Path) -> list[str]:
     generators: Any = content.get("secretGenerator") if isinstance(content, dict) else None
     found = [
         str(entry).rpartition("=")[2]
-        for one in generators or ()
-        if isinstance(one, dict)
-        for entry in one.get("files") or ()
+        for one in (generators if isinstance(generators, list) else ())
+        if isinstance(one, dict) and isinstance(one.get("files"), list)
+        for entry in one["files"]
     ]
     return list(
         dict.fromkeys(path for path in found if PurePosixPath(path).parts[:-1] == (FOLDER,))

@@ -1,4 +1,4 @@
-"""Objects as YAML in its one canonical form: the same objects give the same bytes. Pure.
+"""Objects as YAML in its one canonical form, or as JSON: the same objects give the same bytes. Pure.
 
 Block style, keys sorted, objects in apply order, `---` before each. The form is inside what every reader of
 Kubernetes YAML agrees on: a text is plain only when none of them could take it for anything else, is a literal
@@ -46,8 +46,24 @@ def document(body: Mapping[str, Any]) -> bytes:
     lines: list[str] = ["---"]
     _mapping(body, "", lines.append)
     lines.append("")
+    return _encoded("\n".join(lines))
+
+
+def listed(resources: Iterable[Resource]) -> bytes:
+    """Return objects as one JSON `List`, in the order in which they are applied.
+
+    Raises:
+        UsageError: one holds half of a surrogate pair.
+    """
+    items = [one.body for one in order(resources)]
+    content = {"apiVersion": "v1", "items": items, "kind": "List"}
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, indent=2, allow_nan=False)
+    return _encoded(text + "\n")
+
+
+def _encoded(text: str) -> bytes:
     try:
-        return "\n".join(lines).encode()
+        return text.encode()
     except UnicodeEncodeError:
         raise UsageError(
             "an object holds half of a surrogate pair, which is no text", hint="correct it there"

@@ -75,7 +75,7 @@ def look(folder: Path) -> Overlay:
                 ahead.append(found)
             else:
                 objects.add(found)
-        files |= {_local(here, entry, place) for entry in _named(content)}
+        files |= {_file(here, entry, place) for entry in _named(content)}
     return Overlay(folder, tuple(sorted(files | objects)), tuple(sorted(objects)))
 
 
@@ -139,8 +139,7 @@ def _bytes(place: Path) -> bytes:
 
 def _entries(content: Mapping[str, Any], fields: tuple[str, ...]) -> Iterator[str]:
     for field in fields:
-        listed = content.get(field)
-        for one in listed if isinstance(listed, list) else ():
+        for one in _list(content.get(field)):
             # Some lists may hold what they name, written out.
             if isinstance(one, str) and "\n" not in one:
                 yield one
@@ -150,14 +149,14 @@ def _named(content: Mapping[str, Any]) -> Iterator[str]:
     """Yield every single file that a kustomization names."""
     yield from _entries(content, (*_FILES, "patchesStrategicMerge"))
     for field in _WITH_PATH:
-        for one in content.get(field) or ():
+        for one in _list(content.get(field)):
             if isinstance(one, dict) and isinstance(one.get("path"), str):
                 yield one["path"]
     openapi = content.get("openapi")
     if isinstance(openapi, dict) and isinstance(openapi.get("path"), str):
         yield openapi["path"]
     for field in _GENERATORS:
-        for one in content.get(field) or ():
+        for one in _list(content.get(field)):
             if isinstance(one, dict):
                 yield from (each.rpartition("=")[2] for each in _texts(one.get("files")))
                 yield from _texts(one.get("envs"))
@@ -165,7 +164,24 @@ def _named(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    yield from (one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+    yield from (one for one in _list(value) if isinstance(one, str))
+
+
+def _list(value: object) -> list[Any]:
+    """Return a list; what is none is left to kustomize, which says so."""
+    return value if isinstance(value, list) else []
+
+
+def _file(folder: Path, entry: str, place: Path) -> Path:
+    """Return the file that an entry names.
+
+    Raises:
+        UsageError: as `_local`, or it is a folder.
+    """
+    found = _local(folder, entry, place)
+    if found.is_dir():
+        raise UsageError(f"{place} names {entry}, which is a folder", hint="name a file")
+    return found
 
 
 def _local(folder: Path, entry: str, place: Path) -> Path:

@@ -87,6 +87,8 @@ def _kustomization(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     kept = {key: value for key, value in content.items() if key not in _ABOUT}
     for field in _PATCHES:
         if field in kept:
+            if not isinstance(kept[field] or [], list):
+                raise UsageError(f"{path}: `{field}` is no list", hint="begin each patch with `- `")
             kept[field] = [_inline(one, path) for one in kept[field] or ()]
     return kept
 

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PRE = r"(?:-(?P<pre>[0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-_VERSION = re.compile(r"v?(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:\.(?P<patch>\d+))?" + _PRE)
+_VERSION = re.compile(r"v?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+))?(?:\.(?P<patch>[0-9]+))?" + _PRE)
 _PART = re.compile(
-    r"(?P<sign>>=|=>|<=|=<|!=|==|=|>|<|~>|~|\^)?\s*v?(?P<major>\d+|[xX*])"
-    r"(?:\.(?P<minor>\d+|[xX*]))?(?:\.(?P<patch>\d+|[xX*]))?" + _PRE
+    r"(?P<sign>>=|=>|<=|=<|!=|==|=|>|<|~>|~|\^)?\s*v?(?P<major>[0-9]+|[xX*])"
+    r"(?:\.(?P<minor>[0-9]+|[xX*]))?(?:\.(?P<patch>[0-9]+|[xX*]))?" + _PRE
 )
+_LONGEST = 128
+"""Characters of a tag (distribution specification); digits without end would be no number to Python."""
+_MOST = 1000
+"""Characters of a constraint."""
 _RANGE = re.compile(r"(\S+)\s+-\s+(\S+)")
 
 
@@ -50,7 +54,7 @@ class Version:
 
 def parse(text: str) -> Version | None:
     """Return the version that a tag is; None when it is none."""
-    found = _VERSION.fullmatch(text)
+    found = _VERSION.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
     major, minor, patch = (int(found[part] or 0) for part in ("major", "minor", "patch"))
@@ -81,6 +85,11 @@ def select(tags: Iterable[str], constraint: str) -> tuple[str, ...]:
     Raises:
         UsageError: the text is no constraint.
     """
+    if len(constraint) > _MOST:
+        raise UsageError(
+            f"{constraint[:20]!r}… is no constraint on versions: it has {len(constraint)} characters",
+            hint="write it as `>=1.2 <2`, `~1.2` or `*`",
+        )
     alternatives = [_all(one, constraint) for one in constraint.split("||")]
     found = [(version, tag) for tag in tags if (version := parse(tag)) is not None]
     met = [pair for pair in found if any(_meets(pair[0], bounds) for bounds in alternatives)]

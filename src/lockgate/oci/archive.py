@@ -32,6 +32,7 @@ INDEX_FILE = "index.json"
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
 _BLOCK = 512
+_PREFIX = slice(345, 500)
 _MAX_ENTRIES = 100_000
 _MAX_HEADER = 1 << 20
 _MAX_PADDING = 1 << 20
@@ -165,7 +166,7 @@ def _scan(file: int, label: str) -> dict[str, _Entry]:
     size, at, count = os.fstat(file).st_size, 0, 0
     try:
         while (block := os.pread(file, _BLOCK, at)).strip(b"\0"):
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            info = _header(block, label)
             at, count = at + _BLOCK, count + 1
             end = at + info.size
             if info.size < 0 or end > size or count > _MAX_ENTRIES:
@@ -190,6 +191,16 @@ def _scan(file: int, label: str) -> dict[str, _Entry]:
     except (tarfile.HeaderError, EOFError) as error:
         raise UsageError(f"{label} is not a whole tar archive: {error}", hint=_DAMAGED) from None
     return found
+
+
+def _header(block: bytes, label: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    is_posix = block[257:265] == b"ustar\x0000" and block[508:] != b"tar\0"
+    # `tarfile` looks there for the first half of a long name in any header; in GNU's and star's form times lie
+    # there, in the oldest one nothing does.
+    if block[_PREFIX].strip(b"\0") and not is_posix:
+        raise _refused(label, info.name, "has a name that readers differ about")
+    return info
 
 
 def _plain(name: str, label: str) -> str:

@@ -28,6 +28,9 @@ _CONNECT, _READ = 10.0, 60.0
 
 _LOOPBACK = "127.0.0.1"
 
+_LABEL = 64
+"""Characters that a part of a host's name has less than (RFC 1035, section 2.3.4)."""
+
 
 def _nobody(_: Endpoint) -> None:
     return None
@@ -114,6 +117,10 @@ class Connection:
 
     def _check(self, address: httpx2.URL) -> None:
         host = address.netloc.decode("ascii")
+        if not all(0 < len(one) < _LABEL for one in address.host.removesuffix(".").split(".")):
+            raise RegistryError(
+                f"{host[:80]} cannot be the name of a host", hint="check the spelling"
+            )
         plain = is_loopback(address.host) or not {host, address.host}.isdisjoint(
             self._world.plain_http
         )

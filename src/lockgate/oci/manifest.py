@@ -24,6 +24,16 @@ REF_NAME = "org.opencontainers.image.ref.name"
 MAX_JSON = 4 * 1024 * 1024
 """Largest manifest, index or config that is read, in bytes (the limit that registries hold)."""
 
+_FIELDS = frozenset(
+    (
+        *("schemaVersion", "mediaType", "artifactType", "annotations", "subject"),
+        *("config", "layers", "fsLayers", "manifests"),
+        *("digest", "size", "platform", "urls", "data"),
+    )
+)
+"""Names of fields of manifests, indexes and descriptors."""
+_FOLDED = frozenset(one.casefold() for one in _FIELDS)
+
 
 class Platform(Foreign, frozen=True, omit_defaults=True):
     """image-index.md#image-index-property-descriptions, `platform`."""
@@ -134,7 +144,23 @@ def _without(data: bytes, what: str, *fields: str) -> Any:
                 f"{what} is not valid: it has the field `{field}` of another kind of document",
                 hint="do not use this image; find out who built it",
             )
+    if isinstance(found, dict):
+        _check_letters(found, what)
+        for field in ("config", "subject", "layers", "manifests"):
+            held = found.get(field)
+            for one in held if isinstance(held, list) else (held,):
+                _check_letters(one, what)
     return found
+
+
+def _check_letters(found: Any, what: str) -> None:
+    """Refuse names that are those of known fields but for upper and lower case: Go's reader takes them for these."""
+    for field in found.keys() - _FIELDS if isinstance(found, dict) else ():
+        if field.casefold() in _FOLDED:
+            raise UsageError(
+                f"{what} has a field {field!r}, which some readers take for another",
+                hint="do not use this image; find out who built it",
+            )
 
 
 def _check(schema: int, media_type: str, expected: str) -> None:

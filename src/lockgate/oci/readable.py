@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 JOBS = 4
 """Questions that are asked at the same time."""
 
-MAX_KEPT = 64 << 20
+MAX_KEPT = 16 << 20
 """Bytes of manifests and evidence that are kept; what is older is asked for once more when it is needed."""
 
 A = TypeVar("A")

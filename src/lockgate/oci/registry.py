@@ -15,6 +15,7 @@ from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import MAX_JSON, Descriptor
 from lockgate.oci.manifests import Manifests
 from lockgate.oci.older import is_shared
+from lockgate.oci.reference import is_tag
 from lockgate.oci.referrers import Referrers, next_page
 from lockgate.oci.settle import Settling
 from lockgate.oci.store import checked, describe
@@ -181,7 +182,7 @@ class Registry:
         """Yield every tag, page by page, in the order in which the registry lists them.
 
         Raises:
-            RegistryError: there is no such repository, or the pages have no end.
+            RegistryError: there is no such repository, a name can be no tag, or the pages have no end.
         """
         url, what = f"{self.endpoint.address}/tags/list", "the list of tags"
         seen: set[str] = set()
@@ -204,6 +205,12 @@ class Registry:
                 f"{what} of {self.label} is not readable: {error.message}",
                 hint="check that the address is that of a registry",
             ) from None
+        for name in names:
+            if not is_tag(name):
+                raise RegistryError(
+                    f"{what} of {self.label} has {name!r:.80}, which can be no tag",
+                    hint="tell who runs the registry",
+                )
         return names, next_page(answer.headers.get("link", ""))
 
     def delete_manifest(self, reference: str) -> None:

@@ -66,7 +66,7 @@ class HttpServer(ThreadingHTTPServer):
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
             self.address_family = found[0]
             super().__init__((str(found[4][0]), address[1]), _Handler)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             raise UsageError(
                 f"{address[0]}:{address[1]} cannot be listened on: {error}",
                 hint="`--port 0` takes a free port, `--host` an address of this machine",

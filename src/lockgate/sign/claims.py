@@ -81,14 +81,12 @@ class Build(Foreign, frozen=True, rename="camel"):
     @property
     def repositories(self) -> tuple[str, ...]:
         """Addresses of the repositories of these commits: `git+` and what stands behind the `@` are taken off."""
-        found = []
-        for one in self._sources:
-            address, _, revision = one.uri.removeprefix("git+").rpartition("@")
-            # In `ssh://git@host/repository` the mark belongs to the address.
-            found.append(
-                address if address and "/" not in revision else one.uri.removeprefix("git+")
-            )
-        return tuple(one for one in found if one)
+        return tuple(address for address, _ in self.origins if address)
+
+    @property
+    def origins(self) -> tuple[tuple[str, str], ...]:
+        """Address and commit of each source; an address is empty when it is not said."""
+        return tuple((_address(one.uri), one.digest["gitCommit"]) for one in self._sources)
 
     @property
     def dirty(self) -> bool:
@@ -101,6 +99,13 @@ class Build(Foreign, frozen=True, rename="camel"):
     def _sources(self) -> tuple[Resource, ...]:
         every = self.build_definition.resolved_dependencies
         return tuple(one for one in every if "gitCommit" in one.digest)
+
+
+def _address(uri: str) -> str:
+    whole = uri.removeprefix("git+")
+    address, _, revision = whole.rpartition("@")
+    # In `ssh://git@host/repository` the mark belongs to the address.
+    return address if address and "/" not in revision else whole
 
 
 class GateResults(Foreign, frozen=True):

@@ -38,32 +38,31 @@ def base(place: Readable, digest: str) -> Result | str:
         DigestMismatch: the base has other bytes.
         UsageError: it is no image.
     """
-    named: dict[str, str] = {}
-    for manifest in _manifests(place, digest):
-        wanted = manifest.annotations.get(BASE_DIGEST, "")
-        name = manifest.annotations.get(BASE_NAME, "a base without a name")
-        if not wanted:
-            return "the image names no base"
-        found = _fetch(place, wanted)
-        if found is None:
-            return f"{name} {Digest(wanted).short} is not there; its layers are those of the image"
-        if is_index(found):
-            # Which platform of it is meant, nobody says.
-            return (
-                f"{name} {Digest(wanted).short} is an index, and not the manifest of one platform"
-            )
-        theirs = [one.digest for one in Manifest.parse(found).layers]
-        ours = [one.digest for one in manifest.layers]
-        if not theirs or ours[: len(theirs)] != theirs:
-            return unmet(
-                _NAME,
-                SubjectMismatch(
-                    f"says that it is built on {name} {Digest(wanted).short}, and is not"
-                ),
-            )
-        named[wanted] = name
-    first = next(iter(named))
-    return met(_NAME, f"{named[first]} {Digest(first).short}, its layers are the first ones")
+    found = [_compared(place, one) for one in _manifests(place, digest)]
+    # A platform of which nothing can be told hides no other whose claim is false.
+    refused = [one for one in found if not isinstance(one, str) and not one.met]
+    untold = [one for one in found if isinstance(one, str)]
+    return (*refused, *untold, *found)[0]
+
+
+def _compared(place: Readable, manifest: Manifest) -> Result | str:
+    """Return the same of one platform."""
+    wanted = manifest.annotations.get(BASE_DIGEST, "")
+    if not wanted:
+        return "the image names no base"
+    name = manifest.annotations.get(BASE_NAME, "a base without a name")
+    named = f"{name} {Digest(wanted).short}"
+    found = _fetch(place, wanted)
+    if found is None:
+        return f"{named} is not there; its layers are those of the image"
+    if is_index(found):
+        # Which platform of it is meant, nobody says.
+        return f"{named} is an index, and not the manifest of one platform"
+    theirs = [one.digest for one in Manifest.parse(found).layers]
+    ours = [one.digest for one in manifest.layers]
+    if not theirs or ours[: len(theirs)] != theirs:
+        return unmet(_NAME, SubjectMismatch(f"says that it is built on {named}, and is not"))
+    return met(_NAME, f"{named}, its layers are the first ones")
 
 
 def _manifests(place: Readable, digest: str) -> tuple[Manifest, ...]:

@@ -114,6 +114,8 @@ class Provenance:
         if self.revision and self.revision not in commits:
             at = commits[0][:7] if commits else "no commit"
             raise SubjectMismatch(f"built from {at}, not from {self.revision[:7]}")
+        if self.source and self.revision and (self.source, self.revision) not in found.origins:
+            raise SubjectMismatch(f"{self.revision[:7]} is not a commit of {self.source} in it")
         if self.revision and found.dirty:
             raise SubjectMismatch(f"built from {self.revision[:7]} with uncommitted changes")
         commit = f"commit {commits[0][:7]}" if commits else "no commit"

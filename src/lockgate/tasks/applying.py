@@ -62,6 +62,24 @@ def is_cluster(session: Session, env: str, target: str) -> bool:
     return (target or environment.target) == "cluster"
 
 
+def check_words(component: str, artifact: str, *, cluster: bool) -> None:
+    """Refuse words that the target would pass over: more would happen than was asked for, or something else.
+
+    Raises:
+        UsageError: a component was named for the cluster, or an artifact for this machine.
+    """
+    if cluster and component:
+        raise UsageError(
+            f"a cluster gets all that an artifact holds, and not {component!r} alone",
+            hint="leave `-c` out, or add `--target local`",
+        )
+    if artifact and not cluster:
+        raise UsageError(
+            f"the `local` target runs images, and no artifact such as {artifact!r}",
+            hint="leave `--artifact` out, or add `--target cluster`",
+        )
+
+
 def options(environment: Environment, asked: Asked) -> Options:
     """Return how a run behaves.
 

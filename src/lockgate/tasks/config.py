@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
+from lockgate.tasks import config_words as words
 from lockgate.tasks.command import Flags, helps, reported, worded
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
-    from lockgate.config.model import Artifact
-    from lockgate.config.resource import Resource
     from lockgate.tasks.places import Ways
 
 _REGISTRY = {
@@ -50,6 +49,7 @@ def _ways(authority: str, insecure: list[str] | None) -> Ways:
         revision="commit, instead of the one that git says",
         registry="registry and folder that a cluster pulls images from; without it the environment's",
         tag="take images from the registry by this tag, once; without it those of the last build",
+        output="print the objects, as `yaml` or as a List in `json`, and store nothing",
         name="name in the store; without it config- and the environment",
         **_REGISTRY,
     ),
@@ -68,6 +68,7 @@ def build(
     revision: str = "",
     registry: str = "",
     tag: str = "",
+    output: str = "",
     name: str = "",
     authority: str = "",
     insecure: list[str] | None = None,
@@ -77,6 +78,7 @@ def build(
     """Render manifests, pin their images, package them. Example: inv config.build -e staging."""
     from lockgate.tasks import configuring
 
+    words.check_output(output, json=json)
     ways, started = _ways(authority, insecure), time.monotonic()
     session = ways.session
     wanted = configuring.Wanted(
@@ -92,30 +94,25 @@ def build(
         tag=tag,
         name=name,
     )
-    if plan:
+    if plan or output:
         resources = configuring.plan(session, env, wanted, ways)
-        session.console.say("config", "would hold")
-        session.console.block([*_listed(resources), "nothing was changed"])
+        if plan:
+            session.console.say("config", "would hold")
+            session.console.block(words.listed(resources))
+        if output:
+            sys.stdout.write(words.written(resources, output))
+        session.console.say("config", "nothing was changed")
         return
     built, fresh = configuring.build(session, env, wanted, ways)
     made = built.artifact
     if not fresh:
-        session.console.say("config", f"{made.name}  unchanged  {_what(made)}")
+        session.console.say("config", f"{made.name}  unchanged  {words.what(made)}")
     else:
-        session.console.say("config", f"{made.name}  {_what(made)}", started=started, tone="good")
+        session.console.say(
+            "config", f"{made.name}  {words.what(made)}", started=started, tone="good"
+        )
     if json:
         session.emit(built)
-
-
-def _what(artifact: Artifact) -> str:
-    from lockgate.oci.digest import Digest
-    from lockgate.tasks.console import quantity
-
-    sealed = " · encrypted" if artifact.encrypted else ""
-    return (
-        f"{Digest(artifact.subject).short}  {quantity(artifact.objects, 'object')}, "
-        f"{quantity(len(artifact.images), 'image')}, all pinned{sealed}"
-    )
 
 
 @task(klass=Flags, help=helps("env", "json", name="name in the store, where it is another"))
@@ -265,6 +262,7 @@ def pull(
         "env",
         "json",
         reference=f"artifact: {_REFERENCE}; without it the environment's",
+        verify="refuse what the environment does not trust, before a byte of it is shown",
         images="print the images alone, one a line",
         yaml="print the YAML alone, for other tools",
         identities=_IDENTITIES,
@@ -277,6 +275,7 @@ def inspect(
     context: Context,
     reference: str = "",
     env: str = "",
+    verify: bool = False,
     images: bool = False,
     yaml: bool = False,
     identities: str = "",
@@ -290,46 +289,22 @@ def inspect(
     ways = _ways(authority, insecure)
     where, _ = ways.session.settings.target(env)
     text = reference or configuring.name_of(where)
+    with publishing.opened(ways, text) as (place, digest):
+        proof = publishing.require(ways.session, digest, env, place=place) if verify else None
+        # Read where it was verified, by that digest: the name may be moved at any time.
+        if yaml:
+            plain = publishing.contents_of(ways, place, digest, text, identities)[1].decode()
+        else:
+            artifact, resources = publishing.facts(ways, place, digest, text, identities)
     if yaml:
-        sys.stdout.write(publishing.contents(ways, text, identities)[1].decode())
-        return
-    artifact, resources = publishing.facts(ways, text, identities)
-    if json:
+        sys.stdout.write(plain)
+    elif json:
         ways.session.emit(artifact)
     elif images:
         sys.stdout.write("".join(f"{one}\n" for one in artifact.images))
     else:
-        sys.stdout.write("\n".join(_facts(artifact, resources)) + "\n")
-
-
-def _facts(artifact: Artifact, resources: tuple[Resource, ...]) -> list[str]:
-    from lockgate.config import crypt
-    from lockgate.sign.predicate import timestamp
-
-    rows = {
-        "artifact": f"{artifact.name}  {artifact.subject}",
-        "source": artifact.source or "not said",
-        "revision": artifact.revision or "not said",
-        "created": timestamp(artifact.created),
-        "checksum": artifact.checksum,
-        "encrypted": f"{crypt.FORMAT}; `--identities` opens it" if artifact.encrypted else "no",
-        "objects": str(artifact.objects),
-    }
-    lines = [f"{key:<10} {value}" for key, value in rows.items()]
-    if not resources:
-        return [*lines, *(f"  {one}" for one in artifact.images)]
-    return [*lines, *(f"  {one}" for one in _listed(resources))]
-
-
-def _listed(resources: tuple[Resource, ...]) -> list[str]:
-    """Return each object, and below it the images that it runs."""
-    from lockgate.config.images import images
-
-    lines = []
-    for one in resources:
-        lines.append(one.id.label)
-        lines += [f"  {image}" for image in images(one)]
-    return lines
+        said = publishing.people(ways.session, artifact, proof)
+        sys.stdout.write("\n".join(words.facts(artifact, resources, said)) + "\n")
 
 
 @task(

@@ -69,6 +69,7 @@ def plan(
     from lockgate.config.order import order
 
     env, environment = session.settings.target(env)
+    _check_name(session, wanted.name or name_of(env))
     reached = ways or places.Ways(session, "", ())
     read = gathering.read(session, environment, env, wanted, reached)
     known = gathering.known(session, environment, wanted, reached)
@@ -95,6 +96,7 @@ def build(
     env, environment = session.settings.target(env)
     reached = ways or places.Ways(session, "", ())
     name = wanted.name or name_of(env)
+    _check_name(session, name)
     with exclusive(
         session.lock(f"config-{name}"),
         waiting=lambda: session.console.say("config", "another run makes this artifact; waiting"),
@@ -120,6 +122,26 @@ def build(
         session.cache.keep("config", name, inputs, built)
         _name(session, name, built)
     return built, True
+
+
+def _check_name(session: Session, name: str) -> None:
+    """Refuse a name that leads out of the folder of records, or that an image has.
+
+    Raises:
+        UsageError: it is one of these.
+    """
+    from lockgate.oci.reference import is_name
+
+    if not is_name(name):
+        raise UsageError(
+            f"{name!r} cannot be a name in the store",
+            hint="lower-case letters, digits, and `-`, `_` or `.` between them",
+        )
+    if name in session.settings.components:
+        raise UsageError(
+            f"{name!r} is a component: its image has this name in the store",
+            hint="give another name with `--name`",
+        )
 
 
 def _render(

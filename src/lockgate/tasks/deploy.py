@@ -66,13 +66,17 @@ def deploy(
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    if not applying.is_cluster(session, env, target):
+    cluster = applying.is_cluster(session, env, target)
+    applying.check_words(component, artifact, cluster=cluster)
+    if not cluster:
         _local(session, component, env, plan=plan, json=json)
         return
+    asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
+    # A wrong number is said before anything is built, signed or pushed.
+    applying.options(session.settings.target(env)[1], asked)
     if not artifact and not _provided(context, session, env, plan=plan):
         return
     ways = _ways(session, authority, insecure)
-    asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
     _apply(ways, env, artifact, identities, asked, plan=plan, json=json)
 
 
@@ -340,6 +344,7 @@ def rollback(
 
     session = open_session()
     if applying.is_cluster(session, env, target):
+        applying.check_words(component, "", cluster=True)
         ways = _ways(session, authority, insecure)
         asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
         before = applying.previous(session, env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from lockgate.tasks.session import Session
 
 _REVISION = "org.opencontainers.image.revision"
+
+_EVIDENCE = re.compile(r"sha256-[0-9a-f]{64}(\..+)?")
+"""Names by which the evidence of a digest is found; an image behind one would hide what was there."""
 
 
 def pushed_as(session: Session, name: str, to: str, tag: str, env: str = "") -> str:
@@ -75,8 +79,9 @@ def let_through(session: Session, name: str, env: str) -> str:
     Raises:
         GateClosed: the environment's gate is closed to it.
         TrustError: it is not signed, or does not meet a requirement of the environment.
-        UsageError: it is not in the store.
+        UsageError: it is not in the store, or is no image.
     """
+    from lockgate.config import package
     from lockgate.gate.decide import require_open
     from lockgate.gate.decision import Decision
     from lockgate.sign.verify import require
@@ -92,6 +97,12 @@ def let_through(session: Session, name: str, env: str) -> str:
         if decision.subject == digest:
             # Not signed either, then; but why it is not is the better answer.
             require_open(decision)
+    if package.is_artifact(session.layout, digest):
+        # It has requirements of its own, and what the environment asks of images can be less than those.
+        raise UsageError(
+            f"{name!r} is an artifact of manifests, and no image",
+            hint=f"`inv config.push -e {where}` pushes the one of {where}",
+        )
     require(trusting.verification(session, digest, env, signing.now()), subject=digest)
     return f"{name.partition('@')[0]}@{digest}"
 
@@ -108,7 +119,13 @@ def pulled_as(reference: str, name: str) -> str:
     found = name or place.last
     if not is_name(found):
         raise UsageError(f"{found!r} cannot be a name in the store", hint="give one with `--name`")
+    _check_name(found, "give another name with `--name`")
     return found
+
+
+def _check_name(name: str, hint: str) -> None:
+    if _EVIDENCE.fullmatch(name):
+        raise UsageError(f"{name!r} is kept for the evidence of an image", hint=hint)
 
 
 def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) -> Moved:
@@ -124,6 +141,7 @@ def run(ways: Ways, stage: str, origin: str, to: str, plan: bool, json: bool) ->
 
     session, started = ways.session, time.monotonic()
     first, second = Place.parse(origin), Place.parse(to)
+    _check_name(second.name, "copy to another name: the evidence of an image goes with it")
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(places.source(ways, first))
         local = first.kind == "store"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from lockgate.base.errors import CommandFailed, ToolRefused
 from lockgate.base.files import exclusive
 from lockgate.tasks.session import user_cache
 
@@ -60,7 +61,6 @@ def image(session: Session, engine: Engine) -> tuple[NodeImage, str]:
         LockgateError: from building its programs or its stack, or from the engine.
     """
     from lockgate.base.cache import StageCache
-    from lockgate.base.errors import CommandFailed
     from lockgate.deploy.node.image import cached, make
     from lockgate.oci.digest import Digest
     from lockgate.oci.layout import Layout
@@ -95,6 +95,12 @@ def _recipe(session: Session) -> Recipe:
     from lockgate.deploy.node.image import Recipe
     from lockgate.tasks import tooling
 
+    platform = gotools.this_platform()
+    if not platform.startswith("linux/"):
+        raise ToolRefused(
+            f"a node is made on Linux, and this is {platform}",
+            hint="use kind or k3d: `provider` under `cluster` in `lockgate.yaml`",
+        )
     started = time.monotonic()
     chosen = programs(session)
     absent = [one for one in chosen if gotools.look(one, user_cache()).path is None]
@@ -103,7 +109,6 @@ def _recipe(session: Session) -> Recipe:
     if absent:
         session.console.say("cluster", f"programs  {len(absent)} compiled", started=started)
     locked = open_stack(stack.folder(STACK, session.root))
-    platform = gotools.this_platform()
     return Recipe(
         platform=platform,
         locked=locked,

@@ -109,15 +109,17 @@ def verification(
     )
 
 
-def require(session: Session, digest: str, env: str) -> Verification:
-    """Return the verification of an artifact in the store that is trusted.
+def require(
+    session: Session, digest: str, env: str, *, place: Readable | None = None
+) -> Verification:
+    """Return the verification of an artifact that is trusted; it lies in the store, or in a place that is named.
 
     Raises:
         TrustError: it is not signed, or does not meet a requirement.
     """
     from lockgate.sign import verify
 
-    found = verification(session, digest, env)
+    found = verification(session, digest, env, place=place)
     name, _ = session.settings.target(env)
     try:
         verify.require(found, subject=digest)
@@ -138,7 +140,9 @@ def opened(ways: Ways, text: str) -> Iterator[tuple[Readable, str]]:
         yield found
 
 
-def facts(ways: Ways, text: str, named: str) -> tuple[Artifact, tuple[Resource, ...]]:
+def facts(
+    ways: Ways, place: Readable, digest: str, text: str, named: str
+) -> tuple[Artifact, tuple[Resource, ...]]:
     """Return an artifact with its objects; without objects when it is encrypted and no identity is here.
 
     Raises:
@@ -147,11 +151,28 @@ def facts(ways: Ways, text: str, named: str) -> tuple[Artifact, tuple[Resource, 
     from lockgate.config import package
 
     held = configuring.identities(ways.session, named)
-    with opened(ways, text) as (place, digest):
-        artifact = package.describe(place, digest, name=text)
-        if artifact.encrypted and not held:
-            return artifact, ()
-        return package.read(place, digest, identities=held, name=text)
+    artifact = package.describe(place, digest, name=text)
+    if artifact.encrypted and not held:
+        return artifact, ()
+    return package.read(place, digest, identities=held, name=text)
+
+
+def people(session: Session, artifact: Artifact, proof: Verification | None) -> dict[str, str]:
+    """Return who built an artifact, and who verified it.
+
+    Who built it is what trusted provenance says, or what is known here when it was built here; the artifact itself
+    does not say it, and could say anything.
+    """
+    if proof is not None:
+        told = {one.name: one.detail for one in proof.results}
+        return {"built by": told["provenance"], "verified by": told["signature"]}
+    built = "not known: `--verify` asks its provenance"
+    with contextlib.suppress(UsageError):
+        made = session.record(artifact.name, "artifact", Built, made_by="config.build")
+        if made.artifact.subject == artifact.subject:
+            tools = [f"lockgate {made.inputs['BUILDER']}", made.renderer, "here"]
+            built = ", ".join(one for one in tools if one)
+    return {"built by": built, "verified by": "not asked: `--verify`"}
 
 
 def contents(ways: Ways, text: str, named: str) -> tuple[Artifact, bytes]:
@@ -161,11 +182,22 @@ def contents(ways: Ways, text: str, named: str) -> tuple[Artifact, bytes]:
         KeyRefused: it is encrypted, and no identity opens it.
         LockgateError: it is not there, or is not what it says.
     """
+    with opened(ways, text) as (place, digest):
+        return contents_of(ways, place, digest, text, named)
+
+
+def contents_of(
+    ways: Ways, place: Readable, digest: str, text: str, named: str
+) -> tuple[Artifact, bytes]:
+    """Return the same of an artifact in a place that is open.
+
+    Raises:
+        KeyRefused, LockgateError: as `contents`.
+    """
     from lockgate.config import package
 
-    with opened(ways, text) as (place, digest):
-        held = configuring.identities(ways.session, named)
-        return package.contents(place, digest, identities=held, name=text)
+    held = configuring.identities(ways.session, named)
+    return package.contents(place, digest, identities=held, name=text)
 
 
 def pull(ways: Ways, text: str, name: str, env: str, *, verify: bool) -> str:

@@ -77,7 +77,14 @@ def test_elsewhere_a_file_that_is_there_may_be_used(overlay: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["resources: [a.yaml]\n", "secretGenerator: []\n", "secretGenerator:\n  - name: x\n"]
+    "text",
+    [
+        "resources: [a.yaml]\n",
+        "secretGenerator: []\n",
+        "secretGenerator: 5\n",
+        "secretGenerator: [{files: 5}]\n",
+        "secretGenerator:\n  - name: x\n",
+    ],
 )
 def test_an_overlay_without_secrets_needs_none(tmp_path: Path, text: str) -> None:
     """No folder is made for nothing."""

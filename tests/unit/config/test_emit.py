@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -85,3 +86,24 @@ def test_what_yaml_cannot_hold_is_an_error() -> None:
         emit.document({"a": "\ud800"})
     with pytest.raises(UsageError, match="a key of 2000 characters"):
         emit.document({"k" * 2000: 1})
+
+
+@given(st.dictionaries(TEXT, JSON))
+def test_objects_are_listed_as_json(value: dict[str, Any]) -> None:
+    """As one `List`, in the order of applying; what is read of it are the same objects."""
+    bodies = [
+        {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, "spec": value}
+        for kind in ("Pod", "Namespace")
+    ]
+    found = [resource.of(one, "it") for one in bodies]
+    data = emit.listed(found)
+    assert json.loads(data)["kind"] == "List"
+    assert [one.body for one in resource.parse(data, where="it")] == bodies[::-1]
+    assert emit.listed(reversed(found)) == data
+
+
+def test_what_json_cannot_hold_is_an_error() -> None:
+    """Half of a surrogate pair is no text in any form."""
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "x": "\ud800"}
+    with pytest.raises(UsageError, match="surrogate"):
+        emit.listed([resource.of(body, "it")])

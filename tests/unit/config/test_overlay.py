@@ -151,3 +151,22 @@ def test_what_is_no_kustomization_is_an_error(text: str, tmp_path: Path) -> None
     write(tmp_path, kustomization_yaml=text)
     with pytest.raises(UsageError, match="is no kustomization"):
         overlay.look(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["patches", "replacements", "configMapGenerator", "resources"])
+@pytest.mark.parametrize("value", ["5", "text", "{a: b}"])
+def test_a_field_of_another_form_is_left_to_kustomize(
+    field: str, value: str, tmp_path: Path
+) -> None:
+    """It says what is wrong with it."""
+    (tmp_path / "kustomization.yaml").write_text(f"{field}: {value}\n")
+    assert overlay.look(tmp_path).files == (tmp_path / "kustomization.yaml",)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    """It could not be read."""
+    (tmp_path / "files").mkdir()
+    text = "configMapGenerator:\n- {name: a, files: [files]}\n"
+    (tmp_path / "kustomization.yaml").write_text(text)
+    with pytest.raises(UsageError, match="names files, which is a folder"):
+        overlay.look(tmp_path)

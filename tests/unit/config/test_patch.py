@@ -81,6 +81,8 @@ def test_a_part_of_an_object_is_a_patch(tmp_path: Path) -> None:
         ("namespace: todo\n", "holds no patches"),
         ("patches: []\n", "holds no patches"),
         ("patches: [{patch: a}]\nresources: [a.yaml]\n", "`resources` has no effect"),
+        ("patches: 5\n", "`patches` is no list"),
+        ("patches: text\n", "`patches` is no list"),
         ("patches: [{path: ../a.yaml}]\n", "lies outside of its folder"),
         ("patches: [{path: gone.yaml}]\n", "gone.yaml cannot be read"),
         ("a: 1\n---\nb: 1\n", "holds 2 documents"),

@@ -157,6 +157,36 @@ def test_a_manifest_that_is_an_index_too_is_refused(kind: str | None) -> None:
         Manifest.parse(manifest(mediaType=kind, manifests=[]))
 
 
+@pytest.mark.parametrize("field", ["Manifests", "manifestS", "manife\u017fts"])
+def test_a_field_in_other_letters_is_refused(field: str) -> None:
+    """Go reads it as the field itself, and so another image than is seen here: refused, in whichever document."""
+    other = {"mediaType": MANIFEST, "digest": Digest.of(b"other"), "size": 5}
+    for read in (lambda: Index.parse(index(**{field: [other]})),
+                 lambda: Manifest.parse(manifest(**{field: [other]}))):  # fmt: skip
+        with pytest.raises(UsageError, match="some readers take") as caught:
+            read()
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("field", ["Digest", "SIZE", "MediaType"])
+def test_a_field_of_a_descriptor_in_other_letters_is_refused(field: str) -> None:
+    """Wherever in a document the descriptor stands."""
+    wrong = {**PART, field: Digest.of(b"other")}
+    for read in (lambda: Manifest.parse(manifest(layers=[PART, wrong])),
+                 lambda: Manifest.parse(manifest(config=wrong)),
+                 lambda: Manifest.parse(manifest(subject=wrong)),
+                 lambda: Index.parse(index(manifests=[wrong]))):  # fmt: skip
+        with pytest.raises(UsageError, match="some readers take"):
+            read()
+
+
+def test_annotations_and_unknown_fields_are_in_any_letters() -> None:
+    """Only the names of known fields are kept for them."""
+    marks = {"Digest": "a", "manifests": "b"}
+    found = Manifest.parse(manifest(annotations=marks, X="y", config={**SETUP, "other": 1}))
+    assert found.annotations == marks
+
+
 @pytest.mark.parametrize("kind", [None, INDEX])
 @pytest.mark.parametrize("field", ["config", "layers"])
 def test_an_index_that_is_a_manifest_too_is_refused(kind: str | None, field: str) -> None:

@@ -321,6 +321,16 @@ def test_no_tags(body: bytes) -> None:
     assert list(registry.open().tags()) == []
 
 
+@pytest.mark.parametrize("tag", ["a b", "1.0\\n", "\\u001b[2J", "", "a" * 129])
+def test_a_tag_that_cannot_be_one(tag: str) -> None:
+    """What is listed is printed, and typed again: it is believed only when it has a tag's form."""
+    registry = DictRegistry()
+    registry.fail("GET", "/tags/", replies(200, f'{{"tags":["1.0","{tag}"]}}'.encode()))
+
+    with pytest.raises(RegistryError, match="which can be no tag"):
+        list(registry.open().tags())
+
+
 def test_tags_without_end() -> None:
     """A list whose next page is itself ends as an error."""
     registry = DictRegistry()

@@ -198,7 +198,6 @@ def test_no_other_protocol(scheme: str) -> None:
 def test_a_redirect_to_what_cannot_be_a_host(host: str) -> None:
     """A name with a part that is empty, or too long to be looked up, is an error as any other."""
     registry = DictRegistry()
-    to = answer(307, {"location": f"https://{host}/v2/"})
     registry.fail("GET", "/v2/$", replies(307, headers={"Location": f"https://{host}/v2/"}))
 
     with pytest.raises(RegistryError, match="cannot be the name of a host") as caught:

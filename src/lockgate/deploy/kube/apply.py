@@ -65,7 +65,9 @@ def plan(wanted: Wanted, target: Target, options: Options) -> ChangeSet:
     Raises:
         UsageError, ClusterError: as `apply`, for everything that is found out before it writes.
     """
-    return _changes(wanted, target, survey(wanted, target, options).changes, done=False)
+    seen = survey(wanted, target, options)
+    prune.check_limit(seen.stale, options.prune_limit)
+    return _changes(wanted, target, seen.changes, done=False)
 
 
 def apply(verified: Verified, wanted: Wanted, target: Target, options: Options) -> ChangeSet:
@@ -90,7 +92,10 @@ def apply(verified: Verified, wanted: Wanted, target: Target, options: Options) 
     admit(verified, wanted)
     shown: tuple[Change, ...] = ()
     for _ in range(_LOOKS):
-        seen = survey(wanted, target, options)
+        try:
+            seen = survey(wanted, target, options)
+        except Moved:
+            continue
         prune.check_limit(seen.stale, options.prune_limit)
         if seen.changes != shown:
             shown = seen.changes

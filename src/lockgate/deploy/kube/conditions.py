@@ -39,8 +39,9 @@ def spec_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def condition_of(body: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     """Return a condition by its type; empty when there is none."""
-    for one in status_of(body).get("conditions") or ():
-        if one.get("type") == kind:
+    listed = status_of(body).get("conditions")
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("type") == kind:
             found: Mapping[str, Any] = one
             return found
     return {}
@@ -48,4 +49,5 @@ def condition_of(body: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 def words(found: Mapping[str, Any]) -> str:
     """Return reason and message of a condition."""
-    return ": ".join(part for part in (found.get("reason", ""), found.get("message", "")) if part)
+    parts = (found.get("reason"), found.get("message"))
+    return ": ".join(str(part) for part in parts if part)

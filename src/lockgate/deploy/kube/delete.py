@@ -118,9 +118,11 @@ def _delete(
 
     try:
         for part in (others, home):
-            if part is home and home and [one.id for one in settled().entries] != [
-                home[0].entry.id
-            ]:
+            if (
+                part is home
+                and home
+                and [one.id for one in settled().entries] != [home[0].entry.id]
+            ):
                 changes += [
                     msgspec.structs.replace(
                         one.change, action="skipped", note="something is left in it"

@@ -56,15 +56,22 @@ def prepare(resources: Sequence[Resource], inventory: Owner, kinds: Kinds) -> tu
     """Return what should be, in the order of `resources`.
 
     Raises:
-        UsageError: there is nothing (S1.56), the cluster knows no such kind, or an object that lies in a
-            namespace names none.
+        UsageError: there is nothing (S1.56), the cluster knows no such kind, an object that lies in a namespace
+            names none, or one stands twice (S1.18).
     """
     if not resources:
         raise UsageError(
             "there is nothing to apply", hint="`inv deploy.delete` removes what an inventory holds"
         )
     scaled = _scaled(resources)
-    return tuple(_one(resource, inventory, kinds, scaled) for resource in resources)
+    found = tuple(_one(resource, inventory, kinds, scaled) for resource in resources)
+    known: set[ResourceId] = set()
+    for one in found:
+        if one.id in known:
+            # Of a kind that lies in no namespace, with two of them in the manifests.
+            raise UsageError(f"{one.id.label} stands twice", hint="remove one of them")
+        known.add(one.id)
+    return found
 
 
 def _one(
@@ -92,6 +99,8 @@ def _one(
     ):
         body["spec"] = {key: value for key, value in body["spec"].items() if key != "replicas"}
     if (one.group, one.kind) == ("", "Secret") and body.get("stringData"):
+        if not isinstance(body.get("data") or {}, dict):
+            raise UsageError(f"{one.label}: `data` is no mapping", hint="write one key a line")
         body["data"] = {**(body.get("data") or {}), **_encoded(one, body.pop("stringData"))}
     return Desired(one, kind, body, _digest(body))
 
@@ -114,7 +123,11 @@ def _scaled(resources: Iterable[Resource]) -> frozenset[tuple[str, str, str, str
     for resource in resources:
         if (resource.id.group, resource.id.kind) != ("autoscaling", "HorizontalPodAutoscaler"):
             continue
-        target = (resource.body.get("spec") or {}).get("scaleTargetRef") or {}
+        spec = resource.body.get("spec")
+        target = spec.get("scaleTargetRef") if isinstance(spec, dict) else None
+        if not isinstance(target, dict):
+            continue  # the cluster says what is wrong with it
         group = str(target.get("apiVersion", "")).rpartition("/")[0]
-        found.add((group, target.get("kind", ""), resource.id.namespace, target.get("name", "")))
+        kind, name = str(target.get("kind", "")), str(target.get("name", ""))
+        found.add((group, kind, resource.id.namespace, name))
     return frozenset(found)

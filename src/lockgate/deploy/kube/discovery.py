@@ -149,17 +149,21 @@ def parse(body: bytes) -> list[Kind]:
 
 def kinds_of(definition: Mapping[str, Any]) -> list[Kind]:
     """Return the kinds that one CustomResourceDefinition brings; none when it is not whole."""
-    spec = definition.get("spec") or {}
-    names = spec.get("names") or {}
+    spec = _mapping(definition.get("spec"))
+    names, versions = _mapping(spec.get("names")), spec.get("versions")
     return [
         Kind(
-            group=spec.get("group", ""),
-            version=version.get("name", ""),
-            kind=names.get("kind", ""),
-            plural=names.get("plural", ""),
+            group=str(spec.get("group", "")),
+            version=str(version.get("name", "")),
+            kind=str(names.get("kind", "")),
+            plural=str(names.get("plural", "")),
             namespaced=spec.get("scope") == "Namespaced",
             verbs=frozenset(("get", "list", "watch", "create", "patch", "delete", "update")),
         )
-        for version in spec.get("versions") or ()
+        for version in map(_mapping, versions if isinstance(versions, list) else ())
         if version.get("served")
     ]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -241,6 +241,25 @@ class Looker:
             return "it was there already and becomes ours"
         return ""
 
+    def _check_deletable(self, one: Desired, live: Body) -> None:
+        """Refuse to make anew, and so to delete, what is not ours or is never to be deleted.
+
+        Raises:
+            Conflict: it is one of these; `--take-over` is for the first.
+        """
+        if ownership.is_kept(live):
+            raise Conflict(
+                f"{one.id.label} cannot be changed in place, and is marked {ownership.PRUNE}: "
+                f"{ownership.DISABLED}",
+                hint="take the annotation away, when it may be deleted and made anew",
+            )
+        if not ownership.is_ours(live, self._owner) and not self._options.take_over:
+            raise Conflict(
+                f"{one.id.label} cannot be changed in place, and "
+                f"{ownership.describe(live, self._owner)}",
+                hint="add `--take-over` to `--force`, when it may be deleted and made anew",
+            )
+
     def _replacement(self, one: Desired, live: Body | None, error: Rejected) -> Finding:
         """Find out whether an object that cannot be changed could be made anew.
 
@@ -253,6 +272,7 @@ class Looker:
             raise error
         self._adopted(one, live)
         immutable.prove_valid(self._client, one, error)
+        self._check_deletable(one, live)
         fields = ", ".join(sorted({name for _, name, _ in error.causes if name})) or "a field"
         if immutable.is_precious(one.id):
             raise Immutable(

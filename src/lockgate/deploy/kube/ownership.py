@@ -183,7 +183,8 @@ def _union(one: Any, other: Any) -> Any:
 def _hand_replicas(
     managed: list[dict[str, Any]], desired: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    if "replicas" in (desired.get("spec") or {}):
+    spec = desired.get("spec")
+    if not isinstance(spec, dict) or "replicas" in spec:
         return managed
     holders = [
         one for one in managed if "f:replicas" in ((one.get("fieldsV1") or {}).get("f:spec") or {})

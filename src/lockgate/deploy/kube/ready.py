@@ -43,7 +43,8 @@ def state_of(body: Mapping[str, Any] | None, *, now: float, rules: Sequence[Rule
         holders = ", ".join(metadata.get("finalizers") or ())
         return State("terminating", f"held by {holders}" if holders else "is being deleted")
     generation, observed = metadata.get("generation"), status_of(body).get("observedGeneration")
-    if generation is not None and observed is not None and observed != generation:
+    # Some controllers write the number as text.
+    if generation is not None and observed is not None and str(observed) != str(generation):
         return State("in progress", f"generation {generation}, observed is {observed}")
     group, _, _ = body["apiVersion"].rpartition("/")
     for rule in rules:

@@ -118,7 +118,7 @@ class Storage:
         if seen.holder is not None:
             self._await(seen.holder, patience)
             if self.version() != seen.version:
-                raise self._moved()
+                raise self.moved()
         held = Held(self, seen.version)
         try:
             held.write(intent)
@@ -158,7 +158,8 @@ class Storage:
             if now.beat != holder.beat:
                 holder, renewed = now, clock.monotonic()
 
-    def _moved(self) -> Moved:
+    def moved(self) -> Moved:
+        """Return the error that says that another run was here."""
         return Moved(
             f"the inventory {self.owner} was changed by another run at the same time",
             hint="run the same command again",
@@ -190,7 +191,7 @@ class Storage:
             # The connection may have broken after the write was done, and this was the second attempt.
             found = self._client.get(self._kind, self._id)
             if found is None or not _same(found, body):
-                raise self._moved() from None
+                raise self.moved() from None
             made = found
         except ClusterError as error:
             if error.status == 404 and not version:
@@ -214,7 +215,7 @@ class Storage:
             found = self._client.get(self._kind, self._id)
             held = holder_of(found) if found else None
             if found is None or held is None or (held.run, held.beat) != (self._run, beat):
-                raise self._moved() from None
+                raise self.moved() from None
             made = found
         return str(made["metadata"]["resourceVersion"])
 
@@ -230,7 +231,7 @@ class Storage:
         try:
             self._client.delete(self._kind, self._id, uid=body["metadata"]["uid"], version=version)
         except Conflict:
-            raise self._moved() from None
+            raise self.moved() from None
 
     def all(self, *, everywhere: bool) -> Iterator[tuple[str, Stored | LockgateError]]:
         """Yield the inventories of the namespace, or of all, by name; an unreadable one as its error."""

@@ -49,6 +49,7 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
         UsageError: nothing to apply, an unknown kind, a namespace that is named by none or does not exist.
         Forbidden, Rejected, Conflict, Immutable: what could not be applied; all of it is named.
         InventoryLost: the record is gone or unreadable.
+        Moved: another run changed the record meanwhile; look again.
         ClusterError: the cluster is out of reach.
     """
     client, workers = target.client, options.workers
@@ -64,7 +65,8 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
         permissions.check(client, _needs_of(stale, options), workers=workers)
     looker = Looker(client, target.owner, options, target.now)
     live = looker.live(desired, known, [(entry, kind) for entry, kind in stale if kind])
-    if not stored.version:
+    if not stored.version and live.unrecorded:
+        _check_begun(target)
         _check_lost(live.unrecorded, target)
     first = [one for one in desired if one.is_definition]
     findings = looker.findings(first, live, {})
@@ -108,6 +110,16 @@ def _needs_of(
         for verb in (*permissions.READ, *(("delete",) if options.prune else ())):
             if kind is not None:
                 yield permissions.Need(verb, kind.group, kind.plural, entry.id.namespace)
+
+
+def _check_begun(target: Target) -> None:
+    """See whether another run made the record after it was looked for: then what was found is that run's.
+
+    Raises:
+        Moved: it did; look again.
+    """
+    if target.storage.version():
+        raise target.storage.moved()
 
 
 def _check_lost(unrecorded: Sequence[str], target: Target) -> None:

@@ -26,6 +26,7 @@ from lockgate.deploy.kube.connection import Answer
 from lockgate.deploy.kube.delete import repair
 from lockgate.deploy.kube.model import Options
 from lockgate.deploy.kube.status import status
+from lockgate.deploy.kube.storage import Storage, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -324,3 +325,53 @@ def test_whatever_is_broken_off_nothing_is_orphaned(
     assert found == {"a", "e", "inv-web"}
     assert cluster.data("a") == cluster.data("e") == {"key": "last"}
     assert cluster.entries() == ["a", "e"]
+
+
+def test_force_does_not_delete_what_is_not_ours(cluster: Cluster) -> None:
+    """It has the same name by chance; only both flags together say that it may go."""
+    cluster.server.put("Job", "default", "job", spec={"completions": 1})
+    before = cluster.server.find("Job", "default", "job")
+    with pytest.raises(Conflict, match="has none of our labels"):
+        cluster.apply(JOB, replace(NO_WAIT, recreate=True))
+    assert cluster.server.find("Job", "default", "job") == before
+    both = replace(NO_WAIT, recreate=True, take_over=True)
+    assert lines(cluster.apply(JOB, both)) == ["job recreated"]
+
+
+def test_force_does_not_delete_what_is_never_to_be(cluster: Cluster) -> None:
+    """The mark is on the object as it is, whatever should be."""
+    marked = JOB.replace("name: job,", "name: job, annotations: {lockgate.dev/prune: disabled},")
+    cluster.apply(marked)
+    other = replace(NO_WAIT, recreate=True, take_over=True)
+    with pytest.raises(Conflict, match=r"marked lockgate\.dev/prune: disabled"):
+        cluster.apply(JOB.replace('"1"', '"2"'), other)
+
+
+def test_a_plan_is_refused_where_its_apply_would_be(cluster: Cluster) -> None:
+    """A limit that only one of them knows would be none."""
+    cluster.apply(maps("a", "b", "c"))
+    with pytest.raises(UsageError, match="2 objects would be deleted") as caught:
+        cluster.plan(maps("a"), replace(NO_WAIT, prune_limit=1))
+    assert "--prune-limit 2" in caught.value.hint
+    assert lines(cluster.plan(maps("a"), replace(NO_WAIT, prune_limit=2)))[1:] == [
+        "c deleted",
+        "b deleted",
+    ]
+
+
+def test_a_first_run_that_met_another_first_run_looks_again(cluster: Cluster) -> None:
+    """What that one made is not taken for what a lost record named."""
+    read = Storage.read
+    met: list[Stored] = []
+
+    def late(self: Storage) -> Stored:
+        found = read(self)
+        if not met:
+            met.append(found)
+            cluster.apply(maps("a"))
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Storage, "read", late)
+        changes = cluster.apply(maps("a", "b"), artifact="2")
+    assert lines(changes) == ["a unchanged", "b created"]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import io
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lockgate.base.errors import ClusterError
 from lockgate.deploy.kube.connection import Connection
 from lockgate.deploy.kube.kubeconfig import Access
-from lockgate.deploy.kube.login import Credential
+
+if TYPE_CHECKING:
+    from lockgate.deploy.kube.login import Credential
 
 
 class Wire:
@@ -19,7 +22,7 @@ class Wire:
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
 
-    def makefile(self, mode: str) -> io.BytesIO:
+    def makefile(self, _: str) -> io.BytesIO:
         """Return what is read."""
         return io.BytesIO(self.answer)
 
@@ -35,7 +38,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> bytes:
 
     def opened(self: Connection, credential: Credential) -> http.client.HTTPConnection:
         link = http.client.HTTPConnection("192.0.2.1")
-        link.sock = Wire(answer)  # type: ignore[assignment]
+        link.sock = Wire(answer)
         return link
 
     monkeypatch.setattr(Connection, "_open", opened)

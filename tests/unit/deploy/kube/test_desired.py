@@ -109,3 +109,31 @@ def test_an_unknown_kind_names_what_there_is() -> None:
     with pytest.raises(UsageError, match="does not know Deployment of apps/v1beta1") as caught:
         made("{apiVersion: apps/v1beta1, kind: Deployment, metadata: {name: a, namespace: b}}")
     assert caught.value.hint == "it serves it as apps/v1"
+
+
+def test_two_of_one_name_are_an_error_whatever_namespace_they_name() -> None:
+    """Where the kind lies in none, they are one object, and the last one would win (S1.18)."""
+    one = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: NAME}\n"
+    with pytest.raises(UsageError, match="Namespace/a stands twice"):
+        made(f"{one.replace('NAME', 'b')}---\n{one.replace('NAME', 'c')}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SCALED.replace("{scaleTargetRef:", "{scaleTargetRef: [1], other:"),
+        SCALED.replace("name: web}}\n", "name: [web]}}\n"),
+        "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: a, namespace: b}, spec: x}",
+    ],
+)
+def test_an_autoscaler_of_another_form_is_left_to_the_cluster(text: str) -> None:
+    """It says which field is wrong."""
+    assert all("replicas" in one.body["spec"] for one in made(text) if one.id.kind == "Deployment")
+
+
+def test_data_of_another_form_is_an_error() -> None:
+    """Beside `stringData`, which is put into it."""
+    with pytest.raises(UsageError, match="`data` is no mapping"):
+        made(
+            "{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: b}, data: [x], stringData: {k: v}}"
+        )

@@ -77,3 +77,12 @@ def test_a_definition_that_is_not_whole_brings_nothing() -> None:
     """The cluster will say what is missing."""
     assert kinds_of({}) == []
     assert json.dumps(kinds_of({"spec": {"versions": [{}]}})) == "[]"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["text", {"versions": "v1"}, {"versions": [1]}, {"names": "x", "versions": [{"served": True}]}],
+)
+def test_a_definition_of_another_form_is_left_to_the_cluster(spec: object) -> None:
+    """It says which field is wrong."""
+    assert all(not one.kind for one in kinds_of({"spec": spec}))

@@ -164,3 +164,21 @@ def test_a_rule_of_the_settings_goes_first(conditions: list[dict[str, str]], pha
     rule = Rule(group="example.org", kind="Lamp", condition="Healthy", failure="Degraded")
     body = item("example.org/v1 Lamp", {"conditions": conditions})
     assert state_of(body, now=NOW, rules=(rule,)).phase == phase
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ({"observedGeneration": "2"}, "current"),
+        ({"observedGeneration": "1"}, "in progress"),
+        ({"conditions": {"Ready": "True"}}, "current"),
+        ({"conditions": ["Ready"]}, "current"),
+        (
+            {"conditions": [{"type": "Ready", "status": "False", "reason": 3, "message": None}]},
+            "in progress",
+        ),
+    ],
+)
+def test_a_status_of_any_form_is_read(status: dict[str, Any], phase: str) -> None:
+    """Kinds that others define say what they like in it."""
+    assert state_of(item("example.org/v1 Lamp", status), now=NOW).phase == phase

@@ -15,12 +15,13 @@
     │  ├─ MirrorError              the package mirror
     │  ├─ PackageGone              a locked package is no longer on the mirror
     │  ├─ RegistryError            a registry is out of reach, refuses, or does not hold what it should
-    │  ├─ ClusterError             a Kubernetes API server is out of reach or refuses; the next five are such
-    │  ├─ Conflict                 another owns it, changed it, or works on it right now
-    │  ├─ Forbidden                this user may not do that
-    │  ├─ Immutable                a field that cannot be changed in place
-    │  ├─ InventoryLost            the record of what was applied is gone or cannot be read
-    │  ├─ Rejected                 the object is not valid or a policy refuses it; the field is named
+    │  ├─ ClusterError             a Kubernetes API server is out of reach or refuses
+    │  │  ├─ Conflict              another owns it, changed it, or works on it right now
+    │  │  │  └─ Moved              the inventory changed since it was looked at
+    │  │  ├─ Forbidden             this user may not do that
+    │  │  ├─ Immutable             a field that cannot be changed in place
+    │  │  ├─ InventoryLost         the record of what was applied is gone or cannot be read
+    │  │  └─ Rejected              the object is not valid or a policy refuses it; the field is named
     │  └─ NotReady                 what was started did not become ready
     └─ ToolError                6  something we need could not do its work
        ├─ ToolMissing
@@ -169,6 +170,10 @@ class ClusterError(RemoteError):
 
 class Conflict(ClusterError):
     """Somebody else owns the object or its fields, changed it meanwhile, or works on it right now."""
+
+
+class Moved(Conflict):
+    """The inventory changed since it was looked at: look again."""
 
 
 class Forbidden(ClusterError):

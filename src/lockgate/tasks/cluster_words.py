@@ -64,7 +64,7 @@ def plan_up(session: Session, cluster: Chosen) -> None:
         return
     lines = [_image_plan(session)]
     for label, port in (("API server", wanted.api_port), ("registry", wanted.registry_port)):
-        lines.append(f"{label} on 127.0.0.1:{port or 'a free port'}")
+        lines.append(f"{label} on " + (f"127.0.0.1:{port}" if port else "a free port of 127.0.0.1"))
     lines += [f"no {one.what}: {one.so}" for one in now.lacks]
     session.console.block(lines)
 

@@ -101,6 +101,32 @@ def test_its_complaint_is_an_error_of_the_input(
     assert caught.value.message == f"{tmp_path} cannot be rendered: {shown}"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            'Error: unable to parse SM or JSON patch from [patch: "kind: Secret data: hidden"]',
+            "unable to parse SM or JSON patch from [patch: …",
+        ),
+        (
+            "Error: loading KV pairs: literal sources [hidden]: invalid literal source hidden, expected k=v",
+            "loading KV pairs: literal sources …",
+        ),
+        (
+            '"command failed" err=<\n\tdata: hidden\n\t`: unable to parse it from [patch: "hidden"]\n >',
+            "`: unable to parse it from [patch: …",
+        ),
+    ],
+)
+def test_what_it_quotes_is_not_shown(said: str, shown: str, script: Script, tmp_path: Path) -> None:
+    """It may be a value of a Secret."""
+    (tmp_path / "said").write_text(said)
+    path = script("kustomize", f"cat {tmp_path}/said >&2; exit 1")
+    with pytest.raises(UsageError) as caught:
+        Kustomize((str(path),), "kustomize v5").build(tmp_path)
+    assert caught.value.message == f"{tmp_path} cannot be rendered: {shown}"
+
+
 def test_a_program_that_says_nothing_is_broken(script: Script, tmp_path: Path) -> None:
     """Without a word on stderr it is no fault of the input."""
     path = script("kustomize", "exit 3")

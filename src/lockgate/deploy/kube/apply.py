@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.base.errors import Conflict, SubjectMismatch, TrustError
+from lockgate.base.errors import Conflict, Moved, SubjectMismatch, TrustError
 from lockgate.config.images import images
 from lockgate.deploy.kube import inventory, prune
 from lockgate.deploy.kube.act import Act, await_ready
-from lockgate.deploy.kube.holding import Moved
 from lockgate.deploy.kube.model import Change, ChangeSet, Options
 from lockgate.deploy.kube.survey import is_settled, survey
 

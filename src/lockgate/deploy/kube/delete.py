@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lockgate.base.errors import Conflict, InventoryLost, LockgateError, UsageError
+from lockgate.base.errors import Conflict, InventoryLost, LockgateError, Moved, UsageError
 from lockgate.deploy.kube import inventory, permissions, prune, scan
-from lockgate.deploy.kube.holding import Moved
 from lockgate.deploy.kube.model import Change, ChangeSet
 from lockgate.deploy.kube.remove import remove
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lockgate.base.errors import LockgateError
-from lockgate.deploy.kube.holding import Moved
+from lockgate.base.errors import LockgateError, Moved
 
 if TYPE_CHECKING:
     from types import TracebackType

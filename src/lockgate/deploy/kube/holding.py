@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lockgate.base.canonical import Foreign
-from lockgate.base.errors import Conflict
 from lockgate.deploy.kube.ownership import GROUP
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 HOLDER = f"{GROUP}/holder"
 LEASE = 15.0
 """Seconds for which who holds an inventory need not renew."""
-
-
-class Moved(Conflict):
-    """The inventory changed since it was looked at: look again."""
 
 
 class Holder(Foreign, frozen=True):

@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lockgate.base.canonical import Foreign, Record, encode
-from lockgate.base.errors import InventoryLost, LockgateError, StorageError, UsageError
+from lockgate.base.errors import (
+    Conflict,
+    InventoryLost,
+    LockgateError,
+    StorageError,
+    UsageError,
+)
 from lockgate.config.order import order_ids
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube.ownership import GROUP, Owner
@@ -45,7 +51,7 @@ _COMPONENT = {
     "app.kubernetes.io/component": "inventory",
     "app.kubernetes.io/created-by": "lockgate",
 }
-SELECTOR = "app.kubernetes.io/component=inventory"
+SELECTOR = ",".join(f"{key}={value}" for key, value in _COMPONENT.items())
 
 
 class Entry(Record, frozen=True):
@@ -237,6 +243,25 @@ def _utc(seconds: int) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_ours(body: Mapping[str, Any]) -> None:
+    """Refuse a ConfigMap that has the name of a record and is another tool's, or a person's.
+
+    Raises:
+        Conflict: it is; it is neither read nor written.
+    """
+    metadata = body["metadata"]
+    labels = metadata.get("labels") or {}
+    if any(labels.get(key) != value for key, value in _COMPONENT.items()):
+        label = f"ConfigMap/{metadata['namespace']}/{metadata['name']}"
+        raise Conflict(
+            f"{label} is there and is no inventory of lockgate: its labels do not say so",
+            hint="use another namespace or project; if it is one, `kubectl label --overwrite "
+            f"configmap {metadata['name']} -n {metadata['namespace']} "
+            + " ".join(f"{key}={value}" for key, value in _COMPONENT.items())
+            + "`",
+        )
 
 
 def read(body: Mapping[str, Any]) -> Inventory:

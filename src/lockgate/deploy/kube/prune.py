@@ -152,8 +152,13 @@ class Judge:
     def _count(self, kind: Kind, namespace: str) -> int:
         try:
             page = next(self._client.pages(kind, namespace, only_metadata=True, limit=1))
-        except Forbidden:
-            return 0
+        except Forbidden as error:
+            # Not counted would be none, and no limit would stop it.
+            error.message = f"what would be deleted with it cannot be counted: {error.message}"
+            error.hint = (
+                "nothing was changed; ask for the verb `list`, or mark the object as to be kept"
+            )
+            raise
         # An event is a note about an object, and none itself.
         return 0 if kind.kind == "Event" else len(page.items) + page.remaining
 

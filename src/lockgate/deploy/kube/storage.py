@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from lockgate.base.errors import ClusterError, Conflict, LockgateError
+from lockgate.base.errors import ClusterError, Conflict, LockgateError, Moved
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import inventory as records
 from lockgate.deploy.kube.held import Held
@@ -22,7 +22,6 @@ from lockgate.deploy.kube.holding import (
     HOLDER,
     LEASE,
     Holder,
-    Moved,
     has_ended,
     holder_of,
     me,
@@ -32,6 +31,7 @@ from lockgate.deploy.kube.holding import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lockgate.deploy.kube.answers import Body
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Inventory
@@ -90,8 +90,9 @@ class Storage:
 
         Raises:
             InventoryLost: it cannot be read.
+            Conflict: a ConfigMap of this name is there and is no inventory of ours.
         """
-        body = self._client.get(self._kind, self._id)
+        body = self._body()
         if body is None:
             return Stored(
                 records.Inventory(namespace=self.owner.namespace, name=self.owner.name), ""
@@ -100,8 +101,14 @@ class Storage:
 
     def version(self) -> str:
         """Return the version of the ConfigMap, readable or not; empty when there is none."""
-        body = self._client.get(self._kind, self._id)
+        body = self._body()
         return body["metadata"]["resourceVersion"] if body else ""
+
+    def _body(self) -> Body | None:
+        body = self._client.get(self._kind, self._id)
+        if body is not None:
+            records.check_ours(body)
+        return body
 
     def begin(self, seen: Stored, intent: Inventory, *, patience: float) -> Held:
         """Write what is about to happen, and hold the inventory until the end.

@@ -375,3 +375,34 @@ def test_a_first_run_that_met_another_first_run_looks_again(cluster: Cluster) ->
         patched.setattr(Storage, "read", late)
         changes = cluster.apply(maps("a", "b"), artifact="2")
     assert lines(changes) == ["a unchanged", "b created"]
+
+
+def test_a_configuration_map_of_somebody_else_is_no_record(cluster: Cluster) -> None:
+    """Of another tool, with the same name and form: it is neither followed nor written over."""
+    entry = '[{"id":"default_b__ConfigMap","ver":"v1"}]'
+    cluster.server.put("ConfigMap", "default", "inv-web", data={"resources": entry})
+    before = cluster.server.find("ConfigMap", "default", "inv-web")
+    with pytest.raises(Conflict, match="is no inventory of lockgate"):
+        cluster.apply(maps("a"))
+    with pytest.raises(Conflict, match="is no inventory of lockgate"):
+        repair(cluster.target(), (), NO_WAIT)
+    assert cluster.server.find("ConfigMap", "default", "inv-web") == before
+    assert list(cluster.target().storage.all(everywhere=True)) == []
+
+
+def test_what_cannot_be_counted_is_not_deleted(cluster: Cluster) -> None:
+    """Else no limit would stop the deletion of a namespace full of other things."""
+    space = "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}"
+    cluster.apply(f"{maps('a')}---\n{space}")
+    send = cluster.server.send
+
+    def denied(method: str, path: str, **rest: bytes | str) -> Answer:
+        if method == "GET" and "/namespaces/shop/" in path:
+            body = b'{"kind":"Status","message":"User \\"x\\" cannot list resource","reason":"Forbidden"}'
+            return Answer(403, {}, body)
+        return send(method, path, **rest)  # type: ignore[arg-type]
+
+    cluster.server.send = denied  # type: ignore[method-assign]
+    with pytest.raises(Forbidden, match="cannot be counted"):
+        cluster.apply(maps("a"))
+    assert cluster.server.find("Namespace", "", "shop") is not None

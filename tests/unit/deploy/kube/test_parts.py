@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.base.errors import Conflict, Forbidden, NotReady, Rejected
+from lockgate.base.errors import Conflict, Forbidden, Moved, NotReady, Rejected
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, immutable, permissions, wait
-from lockgate.deploy.kube.holding import Moved, has_ended, me, people
+from lockgate.deploy.kube.holding import has_ended, me, people
 from lockgate.deploy.kube.ownership import Owner
 from lockgate.deploy.kube.permissions import Need, covered
 from lockgate.deploy.kube.storage import Storage

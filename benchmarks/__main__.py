@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 from benchmarks import cluster, manifests, moving, signing, verifying
 from benchmarks.pair import Command, line, once, pairs
 
@@ -27,30 +29,19 @@ def prepare(place: Path, *stages: str) -> Path:
     copy.mkdir()
     for name in ("app", "stacks", "advisories", "policies"):
         shutil.copytree(ROOT / name, copy / name, ignore=skip)
-    for name in ("tasks.py", ".gitignore", "lockgate.yaml"):
+    for name in ("tasks.py", ".gitignore"):
         shutil.copy(ROOT / name, copy / name)
-    settings = (copy / "lockgate.yaml").read_text()
-    (copy / "lockgate.yaml").write_text(settings + ANY_PORT)
+    settings = yaml.safe_load((ROOT / "lockgate.yaml").read_text())
+    # The app alone, on a free port.
+    settings["components"] = {"app": settings["components"]["app"]}
+    settings["environments"] = {"dev": {"port": 0}}
+    (copy / "lockgate.yaml").write_text(yaml.safe_dump(settings))
     identity = ["-c", "user.name=Bench", "-c", "user.email=bench@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "start"]):
         subprocess.run(["git", *identity, *words], cwd=copy, check=True, timeout=60)
     every = stages or ("build", "scan", "sign", "deploy")
     once(Command("first run", [*INVOKE, *every], copy))
     return copy
-
-
-ANY_PORT = """
-environments:
-  dev:
-    severity: MEDIUM
-    blocks: false
-    embedded_advisories: true
-    database_max_age_days: 365
-    development_key: true
-    dirty: true
-    unsandboxed_scanner: true
-    port: 0
-"""
 
 
 def start_up(copy: Path, runs: int) -> None:

@@ -6,6 +6,7 @@ the first one is written. The row `look and apply` lets kubectl look too: it is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -17,10 +18,12 @@ from tests.apiserver import ROOT, ApiServer, binary, running
 from benchmarks.pair import Command, Figure, cost, line, measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SIZES = (110, 1000)
+DISTANCE = 5
+"""Milliseconds there and back to a server that is not on this machine."""
 
 GOALS = {
     "apply": "goal < 0.5",
@@ -52,10 +55,12 @@ def objects(count: int, namespace: str) -> str:
 class Round:
     """One size, once: each step for us and for kubectl, in namespaces of their own."""
 
-    def __init__(self, server: ApiServer, folder: Path, count: int, number: int) -> None:
-        self._server, self._folder, self._count = server, folder, count
+    def __init__(
+        self, server: ApiServer, folder: Path, count: int, number: int, *, url: str = ""
+    ) -> None:
+        self._config, self._folder = str(server.kubeconfig(url=url)), folder
         names = ("ours", "peer", "ours-look", "peer-look")
-        self._spaces = [f"{one}-{count}-{number}" for one in names]
+        self._spaces = [f"{one}-{count}-{number}{'-far' if url else ''}" for one in names]
         for space in self._spaces:
             server.kubectl("create", "namespace", space)
             (folder / f"{space}.yaml").write_text(objects(count, space))
@@ -66,7 +71,7 @@ class Round:
         name = self._spaces[space]
         words = [
             verb,
-            str(self._server.kubeconfig()),
+            self._config,
             name,
             str(self._folder / f"{name}{file}.yaml"),
         ]
@@ -75,7 +80,7 @@ class Round:
     def peer(self, *lines: str, space: int = 1) -> Command:
         """Return kubectl's command lines; `FILE` and `HALF` stand for the files."""
         name = self._spaces[space]
-        config = [binary("kubectl"), "--kubeconfig", str(self._server.kubeconfig()), "-n", name]
+        config = [binary("kubectl"), "--kubeconfig", self._config, "-n", name]
         files = {
             "FILE": str(self._folder / f"{name}.yaml"),
             "HALF": str(self._folder / f"{name}-half.yaml"),
@@ -121,23 +126,53 @@ def requests(command: Command) -> str:
 
 
 def run(place: Path, runs: int) -> None:
-    """Print a row for each size and step."""
+    """Print a row for each size and step; then for a server that is farther away."""
     with running(place / "server") as server:
         for count in SIZES:
-            figures = {step: Figure([], [], [], []) for step in GOALS}
             # kubectl waits for each deletion in turn, with pauses: a thousand take minutes.
-            for number in range(runs if count < 1000 else 1):
-                made = Round(server, place, count, number)
-                for step, ours, peer in made.steps():
-                    figure = figures[step]
-                    mine, theirs = measured(ours), measured(peer)
-                    figure.ours.append(mine.seconds)
-                    figure.peer.append(theirs.seconds)
-                    figure.ours_more.append(mine)
-                    figure.peer_more.append(theirs)
-            for step, figure in figures.items():
-                row = line(f"cluster {count}: {step} vs kubectl", figure, GOALS[step])
-                print(f"{row}\n{cost(figure)}", flush=True)
+            rounds = [
+                Round(server, place, count, number) for number in range(runs if count < 1000 else 1)
+            ]
+            _rows(f"cluster {count}", rounds, tuple(GOALS))
             made = Round(server, place, count, runs)
             for step in ("apply", "no change"):
                 print(f"cluster {count}: {step}: {requests(made.ours('apply'))}", flush=True)
+        with _distant(server) as url:
+            for count in SIZES:
+                far = [
+                    Round(server, place, count, number, url=url) for number in range(min(runs, 3))
+                ]
+                name = f"cluster {count}, {DISTANCE} ms away"
+                _rows(name, far, ("apply", "look and apply", "no change"))
+
+
+def _rows(name: str, rounds: Sequence[Round], steps: Sequence[str]) -> None:
+    figures = {step: Figure([], [], [], []) for step in steps}
+    for one in rounds:
+        for step, ours, peer in one.steps():
+            if step not in figures:
+                continue
+            figure = figures[step]
+            mine, theirs = measured(ours), measured(peer)
+            figure.ours.append(mine.seconds)
+            figure.peer.append(theirs.seconds)
+            figure.ours_more.append(mine)
+            figure.peer_more.append(theirs)
+    for step, figure in figures.items():
+        print(
+            f"{line(f'{name}: {step} vs kubectl', figure, GOALS[step])}\n{cost(figure)}", flush=True
+        )
+
+
+@contextlib.contextmanager
+def _distant(server: ApiServer) -> Iterator[str]:
+    """Yield the address of the same API server, some milliseconds away."""
+    port = server.url.rpartition(":")[2]
+    words = [sys.executable, "-m", "benchmarks.distance", port, str(DISTANCE)]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            if child.stdout is None:
+                raise RuntimeError("nothing tells the port")
+            yield f"https://127.0.0.1:{child.stdout.readline().strip()}"
+        finally:
+            child.kill()

@@ -62,19 +62,17 @@ def _registry(shop: Shop, repository: str, cosign: str, runs: int) -> None:
 
 def _store(shop: Shop, runs: int) -> None:
     """From the store there is no peer: cosign reads a store of its own. Cold is a process, warm the same one again."""
-    count = len(shop.digests)
-    figures = [measured(_inv(shop, shop.digests)) for _ in range(runs)]
+    count, twice = len(shop.digests), (*shop.digests, *shop.digests)
+    cold = [measured(_inv(shop, shop.digests)) for _ in range(runs)]
+    warm = [measured(_inv(shop, twice)) for _ in range(runs)]
     few = measured(_inv(shop, shop.digests[:FEW]))
-    cold = statistics.median(one.seconds for one in figures)
-    again = statistics.median(
-        measured(_inv(shop, (*shop.digests, *shop.digests))).seconds for _ in range(runs)
-    )
-    peak = max(one.peak for one in figures)
-    print(
-        f"verify {count} images x 4 attestations, store    {cold:7.3f} s  ({cold / count * 1e3:.1f} ms each)"
-    )
-    print(f"  the same once more in the same run           {again - cold:7.3f} s", flush=True)
-    print(f"  peak {peak >> 20} MiB; with {FEW} images {few.peak >> 20} MiB", flush=True)
+    seconds = statistics.median(one.seconds for one in cold)
+    used, more = (statistics.median(one.processor for one in each) for each in (cold, warm))
+    peak = max(one.peak for one in cold) >> 20
+    name = f"verify {count} images x 4 attestations, store"
+    print(f"{name:<46} {seconds:7.3f} s ({seconds / count * 1e3:.1f} ms each), no peer reads it")
+    print(f"  processor {used:.3f} s; for the same once more in the same run {more - used:.3f} s")
+    print(f"  peak memory {peak} MiB; with {FEW} images {few.peak >> 20} MiB", flush=True)
 
 
 def _inv(shop: Shop, references: tuple[str, ...] | list[str]) -> Command:

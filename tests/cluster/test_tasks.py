@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.apiserver import binary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cluster.conftest import Place
@@ -178,3 +184,61 @@ def test_a_changed_blob_of_the_artifact_is_refused(shop: Shop) -> None:
     layer.write_bytes(data)
     shop.inv("deploy", "--artifact", entry["digest"], code=4)
     assert shop.place.get("configmap/inv-shop-dev") is None
+
+
+def test_an_encrypted_artifact_needs_an_identity(shop: Shop) -> None:
+    """Without one nothing happens (exit code 4); with one it is applied, and its Secrets stay unseen."""
+    from pyrage import x25519
+
+    identity = x25519.Identity.generate()
+    (shop.path / "recipients.txt").write_text(f"{identity.to_public()}\n")
+    (shop.path / "identity.txt").write_text(f"{identity}\n")
+    settings = shop.path / "lockgate.yaml"
+    settings.write_text(settings.read_text().rstrip() + "\n    recipients: recipients.txt\n")
+    refused = shop.inv("deploy", code=4)
+    assert "encrypted" in refused.stderr
+    assert shop.place.get("configmap/inv-shop-dev") is None
+    done = shop.inv("deploy", "--identities", "identity.txt")
+    assert "2 created" in done.stderr
+    assert "hidden" not in done.stdout + done.stderr
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """A registry of the test's own; yields a folder in it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = tmp_path / "registry.yaml"
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"
+        f"http: {{addr: 127.0.0.1:{port}}}\nlog: {{level: error}}\n"
+    )
+    child = subprocess.Popen(
+        [binary("registry"), "serve", str(config)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+    )
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            child.poll()
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}/shop"
+    finally:
+        child.kill()
+        child.wait(10)
+
+
+def test_another_machine_can_go_back(shop: Shop, registry: str) -> None:
+    """What was applied lies in the environment's registry with its evidence, and is verified from there."""
+    settings = shop.path / "lockgate.yaml"
+    settings.write_text(settings.read_text().rstrip() + f"\n    registry: {registry}\n")
+    shop.inv("deploy")
+    shop.write(OBJECTS.replace("key: one", "key: two"))
+    shop.inv("deploy")
+    shutil.rmtree(shop.path / ".lockgate" / "store")
+    done = shop.inv("deploy.rollback")
+    assert "1 configured" in done.stderr
+    assert shop.place.get("configmap/a")["data"] == {"key": "one"}

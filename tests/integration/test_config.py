@@ -392,6 +392,9 @@ def test_it_is_pulled_by_tag_and_verified_by_digest(
     assert kinds == ["ConfigMap", "Deployment"]
     images = other.inv("config.inspect", published, "--images").stdout
     assert images == f"{registry.host}/team/app@{shop.subject}\n"
+    shown = other.inv("config.inspect", f"{name}:1.2.0", "--verify").stdout
+    assert "\nbuilt by    builder lockgate/config, " in shown
+    assert "\nverified by " in shown
 
 
 def test_tags_are_listed_as_references(published: str, registry: Running, shop: Repository) -> None:

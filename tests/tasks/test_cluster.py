@@ -96,10 +96,30 @@ def test_a_cluster_that_was_there_is_not_removed(mini: Mini) -> None:
     """`down` refuses what it did not make."""
     given(mini)
 
-    answer = mini.inv("cluster.down")
+    for words in (("cluster.down",), ("cluster.down", "--plan")):
+        answer = mini.inv(*words)
+
+        assert answer.code == 2
+        assert "it is not removed" in answer.err
+
+
+@pytest.mark.parametrize("words", [("cluster.down",), ("cluster.down", "--plan")])
+def test_a_cluster_of_kind_that_others_made_is_not_removed(
+    mini: Mini, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """It has the name of the settings by chance."""
+    kind = tmp_path / "bin" / "kind"
+    kind.parent.mkdir()
+    kind.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/calls\necho dev\n")
+    kind.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{kind.parent}:/usr/bin:/bin")
+    settings(mini, "{provider: kind}")
+
+    answer = mini.inv(*words)
 
     assert answer.code == 2
-    assert "it is not removed" in answer.err
+    assert "was not made here" in answer.err
+    assert "delete" not in (tmp_path / "calls").read_text()
 
 
 def test_a_kubeconfig_that_is_missing_is_named(mini: Mini) -> None:

@@ -71,7 +71,7 @@ def test_the_codes_are_the_documented_ones() -> None:
     listed: dict[str, int] = {}
     code = 0
     for line in (errors.__doc__ or "").splitlines():
-        if found := re.match(r" +(?:│ +)?(?:[├└]─ )?([A-Z]\w+)(?: +(\d))?", line):
+        if found := re.match(r" +(?:│ +)*(?:[├└]─ )?([A-Z]\w+)(?: +(\d))?", line):
             code = int(found[2]) if found[2] else code
             listed[found[1]] = code
 

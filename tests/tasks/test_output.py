@@ -15,6 +15,7 @@ from lockgate.base.canonical import decode, encode
 from lockgate.build.model import Image
 from lockgate.gate.decision import Decision
 from lockgate.sign.model import Signed, Verification
+from lockgate.tasks.console import Console, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,6 +136,22 @@ def test_a_download_at_a_terminal_leaves_no_bar_behind(mini: Mini) -> None:
     assert "█" in written
     assert "packages" in written
     assert not [line for line in left if "█" in line or "░" in line]
+
+
+def test_what_others_wrote_cannot_draw_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names, values and messages come from registries and clusters; lines and tabs of them stay."""
+    console = Console()
+    console.say("deploy", "a\x1b[2Jb\r")
+    console.block(["c\x9bd", "e\u202ef"])
+    console.problem("g\x07\n\th", "i\x1b]0;j")
+    assert capsys.readouterr().err.splitlines() == [
+        "deploy   a?[2Jb?", "         c?d", "         e?f", "g?", "\th", "  hint: i?]0;j",
+    ]  # fmt: skip
+
+
+def test_a_row_of_a_table_is_one_line() -> None:
+    """Else what others wrote could be taken for a row of its own."""
+    assert printable("ready\nPod/a current\x1b[0m") == "ready?Pod/a current?[0m"
 
 
 def test_quiet_silences_progress(built_mini: Mini) -> None:

@@ -341,6 +341,20 @@ def test_verify_for_prod_trusts_no_development_key(built_mini: Mini) -> None:
     assert "hint: " in answer.err
 
 
+def test_a_development_key_whose_public_half_does_not_say_so(built_mini: Mini) -> None:
+    """The private file says so still: what it signed is not taken where no development key is."""
+    kept = built_mini.path / ".lockgate" / "keys"
+    (built_mini.path / "release.key").write_bytes((kept / "cosign.key").read_bytes())
+    half = (kept / "cosign.pub").read_bytes()
+    (built_mini.path / "release.pub").write_bytes(half[half.index(b"-----BEGIN") :])
+    built_mini.settings("  prod: {", "  prod: {key: release.key, require: [signature], ")
+
+    answer = built_mini.inv("verify", "-c", "web", "-e", "prod")
+
+    assert answer.code == 4
+    assert "development key" in answer.out
+
+
 def test_what_other_tools_read_follows_the_verdict(built_mini: Mini) -> None:
     """`out/` holds the decision, the SARIF file and the SBOM of the image that is current, each time."""
     out = built_mini.path / "out" / "web"

@@ -229,6 +229,7 @@ def test_requirements_on_the_command_line(built_mini: Mini) -> None:
         ("vuln: {max_age: 2}", "--require[0].vuln: 'max_age' is not an option"),
         ("signature: {keys: [stranger]}", "'stranger' is not a key or identity that is trusted"),
         ("a: b: c", "is not readable as YAML"),
+        ("sbom\udcff", "is not UTF-8"),
         ("", "names nothing"),
     ],
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lockgate.base.canonical import loads
 from lockgate.base.errors import TrustError, UsageError
 from lockgate.oci.digest import Digest
+from lockgate.oci.entries import is_ambiguous
 from lockgate.oci.layout import CHUNK
 from lockgate.oci.manifest import MAX_JSON, REF_NAME, Descriptor, Index
 from lockgate.oci.referrers import fallback_tag
@@ -32,7 +33,6 @@ INDEX_FILE = "index.json"
 VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
 _BLOCK = 512
-_PREFIX = slice(345, 500)
 _MAX_ENTRIES = 100_000
 _MAX_HEADER = 1 << 20
 _MAX_PADDING = 1 << 20
@@ -195,10 +195,7 @@ def _scan(file: int, label: str) -> dict[str, _Entry]:
 
 def _header(block: bytes, label: str) -> tarfile.TarInfo:
     info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    is_posix = block[257:265] == b"ustar\x0000" and block[508:] != b"tar\0"
-    # `tarfile` looks there for the first half of a long name in any header; in GNU's and star's form times lie
-    # there, in the oldest one nothing does.
-    if block[_PREFIX].strip(b"\0") and not is_posix:
+    if is_ambiguous(block):
         raise _refused(label, info.name, "has a name that readers differ about")
     return info
 

@@ -213,9 +213,7 @@ class LayerReader:
         extended: dict[str, str] = {}
         held = 0
         while (block := self._exactly(_BLOCK)).strip(b"\0"):
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-            if info.size < 0:
-                raise ValueError("an entry has a negative size")
+            info = self._header(block)
             if not self.room():
                 raise self.refuse(info.name, f"is entry {self._budget.entries}, too many")
             if info.type in _EXTENDED:
@@ -234,6 +232,14 @@ class LayerReader:
         for piece in self._rest():
             if piece.count(0) != len(piece):
                 raise ValueError("something follows its end")
+
+    def _header(self, block: bytes) -> tarfile.TarInfo:
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if info.size < 0:
+            raise ValueError("an entry has a negative size")
+        if is_ambiguous(block):
+            raise self.refuse(info.name, "has a name that readers differ about")
+        return info
 
     def _extended(self, info: tarfile.TarInfo) -> dict[str, str]:
         """Read a header that speaks of the next entry; return what it says, by pax keyword."""
@@ -319,6 +325,16 @@ class LayerReader:
         if self._out > max(_RATIO_FROM, limits.ratio * self._in):
             raise self.refuse("it", f"unpacks to more than {limits.ratio} times its size")
         return piece
+
+
+def is_ambiguous(block: bytes) -> bool:
+    """True for a header whose name `tarfile` puts together of two parts, and other readers do not.
+
+    It looks for the first part in any header. Only POSIX's form has it there; GNU's and star's have times, and the
+    oldest one has nothing.
+    """
+    is_posix = block[257:265] == b"ustar\x0000" and block[508:] != b"tar\0"
+    return bool(block[345:500].strip(b"\0")) and not is_posix
 
 
 def _number(value: str | int, most: int = _MAX_NUMBER) -> int:

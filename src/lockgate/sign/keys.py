@@ -62,6 +62,7 @@ def load(
         KeyRefused: the file or the variable is not there, or the plug-in is not.
         UsageError, ToolMissing, CommandFailed: the Secret cannot be read.
     """
+    _check_is_name(spec)
 
     def password() -> bytes:
         if PASSWORD in environ:
@@ -177,6 +178,7 @@ def public_keys(
 
 
 def _public_key(spec: str, root: Path, environ: Mapping[str, str]) -> PublicKey:
+    _check_is_name(spec)
     name = _name(spec)
     if spec.startswith(ENVIRONMENT):
         return PublicKey.parse(_variable(spec, environ), name=name)
@@ -188,6 +190,16 @@ def _public_key(spec: str, root: Path, environ: Mapping[str, str]) -> PublicKey:
     if plugin.matches(spec):
         return plugin.load(spec).public_key()
     return PublicKey.parse(_read(root / spec), name=name)
+
+
+def _check_is_name(spec: str) -> None:
+    if "-----BEGIN" in spec:
+        # Every other error would repeat it, and so print it into the log of a CI job.
+        raise KeyRefused(
+            "a key itself stands where its name belongs",
+            hint="write it into a file, or a variable that `env://NAME` names; one that was in "
+            "`lockgate.yaml` is no secret any more",
+        )
 
 
 def _name(spec: str) -> str:

@@ -324,7 +324,7 @@ def run(ways: Ways, env: str, proven: Proven, asked: Asked) -> ChangeSet:
 
     _, environment = ways.session.settings.target(env)
     with target(ways.session, env) as there:
-        # Asked first: what the cluster refuses need not be pushed.
+        # First of all: what is not trusted is not pushed either.
         apply.admit(proven.proof, proven.wanted)
         publish(ways, env, proven)
         return apply.apply(proven.proof, proven.wanted, there, options(environment, asked))

@@ -82,9 +82,14 @@ def _image_plan(session: Session) -> str:
 
 
 def plan_down(session: Session, cluster: Chosen) -> None:
-    """Say what `down` would remove."""
+    """Say what `down` would remove.
+
+    Raises:
+        UsageError: nothing, since it is not ours.
+    """
+    clustering.require_ours(cluster)
     now = clustering.status(session, cluster)
-    words = (
-        "nothing to remove" if now.phase == "absent" else "would be removed, with everything in it"
-    )
+    # Without its kubeconfig the status takes one of kind for absent.
+    there = cluster.other.exists() if cluster.other else now.phase != "absent"
+    words = "would be removed, with everything in it" if there else "nothing to remove"
     session.console.say("cluster", f"{cluster.name}  {now.phase}  {words}")

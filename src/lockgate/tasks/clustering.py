@@ -161,6 +161,22 @@ def _up(session: Session, cluster: Chosen) -> str:
     return "unchanged"
 
 
+def require_ours(cluster: Chosen) -> None:
+    """Refuse a cluster that was not made here.
+
+    Raises:
+        UsageError: it is one.
+        ToolError: kind or k3d does not answer.
+    """
+    if cluster.given:
+        raise UsageError(
+            f"context {cluster.context} is a cluster that was there before; it is not removed",
+            hint="remove it the way it was made",
+        )
+    if cluster.other and cluster.other.exists():
+        cluster.other.require_ours()
+
+
 def down(session: Session, cluster: Chosen) -> None:
     """Remove the cluster and say what was removed.
 
@@ -169,11 +185,7 @@ def down(session: Session, cluster: Chosen) -> None:
         ToolError: the engine, kind or k3d refuses.
     """
     started = time.monotonic()
-    if cluster.given:
-        raise UsageError(
-            f"context {cluster.context} is a cluster that was there before; it is not removed",
-            hint="remove it the way it was made",
-        )
+    require_ours(cluster)
     with _held(session, cluster.name):
         removed: tuple[str, ...] = ()
         if cluster.node:

@@ -219,8 +219,14 @@ def list_(
     """List artifacts, newest version first. Example: inv config.list registry.example/team/config-prod."""
     from lockgate.tasks import publishing
 
-    for one in publishing.tags(_ways(authority, insecure), repository, semver):
+    ways = _ways(authority, insecure)
+    found = publishing.tags(ways, repository, semver)
+    for one in found:
         sys.stdout.write(f"{one}\n")
+    if not found:
+        ways.session.console.say(
+            "config", f"nothing in {repository} has a tag: `inv config.tag` gives one"
+        )
 
 
 @task(

@@ -49,6 +49,7 @@ def facts(artifact: Artifact, resources: tuple[Resource, ...], said: dict[str, s
     """Return what is known of an artifact, a line each, and its objects as `listed`, or its images alone."""
     from lockgate.config import crypt
     from lockgate.sign.predicate import timestamp
+    from lockgate.tasks.console import printable
 
     rows = {
         "artifact": f"{artifact.name}  {artifact.subject}",
@@ -60,7 +61,7 @@ def facts(artifact: Artifact, resources: tuple[Resource, ...], said: dict[str, s
         "encrypted": f"{crypt.FORMAT}; `--identities` opens it" if artifact.encrypted else "no",
         "objects": str(artifact.objects),
     }
-    lines = [f"{key:<11} {_printable(value)}" for key, value in rows.items()]
+    lines = [f"{key:<11} {printable(value)}" for key, value in rows.items()]
     if not resources:
         return [*lines, *(f"  {one}" for one in artifact.images)]
     return [*lines, *(f"  {one}" for one in listed(resources))]
@@ -75,7 +76,3 @@ def listed(resources: tuple[Resource, ...]) -> list[str]:
         lines.append(one.id.label)
         lines += [f"  {image}" for image in images(one)]
     return lines
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)

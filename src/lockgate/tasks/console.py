@@ -52,7 +52,7 @@ class Console:
         took = f"  {time.monotonic() - started:.1f} s" if started is not None else ""
         room = 88 - WIDTH
         line = self._paint(f"{head:<{WIDTH}}", _BOLD) + self._tone(
-            f"{text:<{room if took else 0}}", tone
+            f"{_shown(text):<{room if took else 0}}", tone
         )
         self._write(line + took)
 
@@ -60,14 +60,14 @@ class Console:
         """Print lines that belong to the last stage, indented."""
         if not self._quiet:
             for line in lines:
-                self._write(" " * WIDTH + line if line else "")
+                self._write(" " * WIDTH + _shown(line) if line else "")
 
     def problem(self, message: str, hint: str) -> None:
         """Print an error and its hint; never silenced."""
         self._stage = ""
-        self._write(self._paint(message, _RED))
+        self._write(self._paint(_shown(message), _RED))
         if hint:
-            self._write(f"  hint: {hint}")
+            self._write(f"  hint: {_shown(hint)}")
 
     @contextlib.contextmanager
     def bar(self, label: str) -> Iterator[Progress]:
@@ -89,7 +89,7 @@ class Console:
             self._wipe()
             self._drawn = bool(text)
             if text:
-                sys.stderr.write(" " * WIDTH + text)
+                sys.stderr.write(" " * WIDTH + printable(text))
                 sys.stderr.flush()
 
     def _wipe(self) -> None:
@@ -108,6 +108,16 @@ class Console:
         with self._turn:
             self._wipe()
             print(_as_called(line.rstrip()), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text as one line that a terminal only shows: what could steer it is a question mark."""
+    return "".join(char if char.isprintable() or char == "\t" else "?" for char in text)
+
+
+def _shown(text: str) -> str:
+    """Return the same of each line."""
+    return text if text.isprintable() else "\n".join(printable(one) for one in text.split("\n"))
 
 
 def _as_called(text: str) -> str:

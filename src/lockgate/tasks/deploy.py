@@ -190,6 +190,7 @@ def diff(
     from invoke.exceptions import Exit
 
     from lockgate.tasks import applying
+    from lockgate.tasks.console import printable
     from lockgate.tasks.session import open_session
 
     ways = _ways(open_session(), authority, insecure)
@@ -204,7 +205,7 @@ def diff(
         lines = [
             one for one in applying.plan_lines(changes, details=True) if one[:9] != "unchanged"
         ]
-        sys.stdout.write("".join(f"{one}\n" for one in lines))
+        sys.stdout.write("".join(f"{printable(one)}\n" for one in lines))
     ways.session.console.say("deploy", "no difference" if changes.is_empty else "it differs")
     if exit_code and not changes.is_empty:
         raise Exit(code=1)
@@ -262,8 +263,7 @@ def _local_status(session: Session, component: str, *, json: bool) -> bool:
 
 def _cluster_status(session: Session, env: str, *, json: bool) -> bool:
     from lockgate.deploy.kube.status import status as look
-    from lockgate.oci.digest import Digest
-    from lockgate.tasks import applying
+    from lockgate.tasks import applying, deploy_words
 
     _, environment = session.settings.target(env)
     with applying.target(session, env) as there:
@@ -272,17 +272,8 @@ def _cluster_status(session: Session, env: str, *, json: bool) -> bool:
         session.emit(found)
         return found.is_ready
     session.console.say("cluster", f"{found.inventory} (context {found.context})")
-    if found.artifact:
-        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.applied))
-        session.console.block([f"{Digest(found.artifact).short}  {found.revision or '-'}  {day}"])
-    if found.pending:
-        words = f"interrupted: {Digest(found.pending).short} was not applied to its end"
-        session.console.block([words if not found.holder else f"{found.holder} works on it"])
-    for one in found.objects:
-        touched = "  changed by somebody else" if one.touched == "yes" else ""
-        sys.stdout.write(
-            f"{one.id.label:<48} {one.phase:<12} {one.message}{touched}".rstrip() + "\n"
-        )
+    session.console.block(deploy_words.status_lines(found))
+    sys.stdout.write("".join(f"{one}\n" for one in deploy_words.object_lines(found)))
     return found.is_ready
 
 
@@ -408,6 +399,7 @@ def history(context: Context, env: str = "") -> None:
     """List the artifacts that were applied to the cluster, newest first. Example: inv deploy.history -e dev."""
     from lockgate.oci.digest import Digest
     from lockgate.tasks import applying
+    from lockgate.tasks.console import printable
     from lockgate.tasks.session import open_session
 
     pending, past = applying.history(open_session(), env)
@@ -416,7 +408,8 @@ def history(context: Context, env: str = "") -> None:
     for word, one in rows:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))
         short = Digest(one.artifact).short
-        sys.stdout.write(f"{word:<8} {short:<22} {one.objects:>5} objects  {day}  {one.revision}\n")
+        said = printable(one.revision)
+        sys.stdout.write(f"{word:<8} {short:<22} {one.objects:>5} objects  {day}  {said}\n")
 
 
 @task(klass=Fixed, help=helps("env", all_namespaces="of the whole cluster, not of one namespace"))
@@ -424,17 +417,18 @@ def history(context: Context, env: str = "") -> None:
 def inventories(context: Context, env: str = "", all_namespaces: bool = False) -> None:
     """List the inventories of a cluster. Example: inv deploy.inventories -e dev --all-namespaces."""
     from lockgate.tasks import applying
+    from lockgate.tasks.console import printable
     from lockgate.tasks.session import open_session
 
     with applying.target(open_session(), env) as there:
         for name, stored in there.storage.all(everywhere=all_namespaces):
             if isinstance(stored, Exception):
-                sys.stdout.write(f"{name:<40} unreadable: {stored}\n")
+                sys.stdout.write(f"{name:<40} unreadable: {printable(str(stored))}\n")
                 continue
             current, count = stored.inventory.current, len(stored.inventory.entries)
             day = time.strftime("%Y-%m-%d %H:%M", time.localtime(current.at)) if current else "-"
             told = f"{current.source or '-'}  {current.revision or '-'}" if current else "-"
-            sys.stdout.write(f"{name:<40} {count:>5} objects  {day:<16}  {told}\n")
+            sys.stdout.write(f"{name:<40} {count:>5} objects  {day:<16}  {printable(told)}\n")
 
 
 @task(klass=Fixed, help=helps("env", inventory="name of another inventory"))

@@ -119,6 +119,7 @@ def _keys(
 ) -> tuple[PublicKey, ...]:
     from lockgate.sign import keys
     from lockgate.sign.keyless.signer import KeylessSigner
+    from lockgate.sign.public_key import PublicKey
     from lockgate.tasks import signing
 
     if environment.public_keys:
@@ -126,7 +127,9 @@ def _keys(
     if environment.key or environment.development_key:
         holder = signing.signer(session, environment)
         if not isinstance(holder, KeylessSigner):
-            return (holder.public_key(),)
+            found = holder.public_key()
+            # Of a development key either file may say so.
+            return (PublicKey(found.spki, found.name, holder.development),)
     if alone:
         raise KeyRefused(
             f"{name} trusts no key",
@@ -194,7 +197,8 @@ def _entry(text: str) -> object:
         raise UsageError("`--require` names nothing", hint="write `--require sbom`")
     from lockgate.base import strict_yaml
 
-    return strict_yaml.load(text.encode(), what=f"--require {text!r}")
+    # Arguments that are no UTF-8 arrive as halves of surrogate pairs.
+    return strict_yaml.load(text.encode("utf-8", "surrogateescape"), what=f"--require {text!r}")
 
 
 def described(session: Session, env: str, entries: Sequence[str] = ()) -> list[str]:

@@ -121,7 +121,7 @@ def test_its_complaint_is_an_error_of_the_input(
 def test_what_it_quotes_is_not_shown(said: str, shown: str, script: Script, tmp_path: Path) -> None:
     """It may be a value of a Secret."""
     (tmp_path / "said").write_text(said)
-    path = script("kustomize", f"cat {tmp_path}/said >&2; exit 1")
+    path = script("kustomize", f"/bin/cat {tmp_path}/said >&2; exit 1")
     with pytest.raises(UsageError) as caught:
         Kustomize((str(path),), "kustomize v5").build(tmp_path)
     assert caught.value.message == f"{tmp_path} cannot be rendered: {shown}"

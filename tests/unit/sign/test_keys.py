@@ -120,6 +120,19 @@ def test_an_unset_variable_is_refused(environ: dict[str, str], tmp_path: Path) -
         load("env://RELEASE_KEY", root=tmp_path, environ=environ, ask=None)
 
 
+@pytest.mark.parametrize("scheme", ["", "env://"])
+def test_a_key_in_the_place_of_its_name_is_not_shown(scheme: str, tmp_path: Path) -> None:
+    """Whoever pasted a key into the settings does not find it in the log of a CI job."""
+    spec = f"{scheme}-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY-----\n"
+    for read in (
+        lambda: load(spec, root=tmp_path, environ={}, ask=None),
+        lambda: public_keys([spec], root=tmp_path, environ={}),
+    ):
+        with pytest.raises(KeyRefused, match="where its name belongs") as caught:
+            read()
+        assert "MC4C" not in caught.value.message + caught.value.hint
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """The error names the path, when the key is named and not later."""
     with pytest.raises(KeyRefused, match=r"none\.key cannot be read") as caught:

@@ -16,6 +16,7 @@ from lockgate.base.errors import ClusterError, Conflict, Forbidden, Rejected
 _RBAC = re.compile(r'User "[^"]*" cannot [a-z*]+ ')
 _WEBHOOK = re.compile(r'failed calling webhook "([^"]*)"')
 _DENIED = re.compile(r"admission webhook|denied the request|violates PodSecurity|exceeded quota")
+_WEBHOOKS_WORDS = "denied the request"
 _UNKNOWN_FIELD = re.compile(r"unknown field \"([^\"]+)\"|duplicate field \"([^\"]+)\"")
 _TYPED = re.compile(
     r"failed to (?:create typed patch object|convert new object) \([^)]*\)"
@@ -88,6 +89,13 @@ def refused(
         return Conflict(
             f"{what}: its namespace is being deleted",
             hint="wait until it is gone, `kubectl get namespaces` shows it; then run the same again",
+            **common,
+        )
+    if secret and _WEBHOOKS_WORDS in text:
+        # A webhook chooses status and words as it likes.
+        return Rejected(
+            f"{what} is refused: an admission policy denies it; its words may hold values and are not shown",
+            hint="the cluster's policy says no; correct the manifest, or ask who owns the policy",
             **common,
         )
     if code == 403 and _RBAC.search(text):

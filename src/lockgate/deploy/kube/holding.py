@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,18 @@ def _started(pid: int) -> str:
 def has_ended(who: str) -> bool:
     """Return whether a process of this machine is known to have ended."""
     here, parts = me().split("/"), who.split("/")
-    if len(parts) != 5 or parts[:3] != here[:3] or not parts[3].isdecimal():
+    if len(parts) != 5 or parts[:3] != here[:3] or not re.fullmatch("[1-9][0-9]{0,8}", parts[3]):
         return False
-    return _started(int(parts[3])) != parts[4]
+    pid = int(parts[3])
+    started = _started(pid)
+    if started:
+        return started != parts[4]
+    # Other users' processes can be out of sight in /proc (proc(5), hidepid), and are there all the same.
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False
 
 
 def people(who: str) -> str:

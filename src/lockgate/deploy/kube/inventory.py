@@ -16,7 +16,6 @@ S1.57). So whatever a run leaves behind, the record names at least all of it.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 import zlib
@@ -44,6 +43,10 @@ MOST_HISTORY = 10
 """Artifacts that are remembered."""
 PLAIN = 256 << 10
 """Bytes of entries up to which they are kept as text."""
+_MOST_TEXT = 64 << 20
+"""Bytes of entries that a record unpacks to."""
+_LATEST = 1 << 33
+"""Seconds since 1970 that no time of a record reaches."""
 LARGEST = 1_000_000
 """Bytes that a ConfigMap may hold, with some left for labels: the API server takes 1 MiB."""
 
@@ -276,7 +279,11 @@ def read(body: Mapping[str, Any]) -> Inventory:
         data, binary = body.get("data") or {}, body.get("binaryData") or {}
         text = data.get("resources", "").encode()
         if "resources" in binary:
-            text = zlib.decompress(base64.b64decode(binary["resources"], validate=True))
+            packed = base64.b64decode(binary["resources"], validate=True)
+            stream = zlib.decompressobj()
+            text = stream.decompress(packed, _MOST_TEXT)
+            if not stream.eof:
+                raise ValueError("it is cut off, or unpacks to too much")
         lines = msgspec.json.decode(text, type=tuple[_Line, ...])
         entries = {
             one.id: one
@@ -294,7 +301,9 @@ def read(body: Mapping[str, Any]) -> Inventory:
         pending = (
             msgspec.json.decode(data["pending"], type=Applied) if data.get("pending") else None
         )
-    except (msgspec.MsgspecError, zlib.error, binascii.Error, LockgateError, UnicodeError) as error:
+        if not all(0 <= one.at < _LATEST for one in (*history, *([pending] if pending else ()))):
+            raise ValueError("it holds a time that cannot be right")
+    except (msgspec.MsgspecError, zlib.error, LockgateError, ValueError) as error:
         raise InventoryLost(
             f"the inventory ConfigMap/{namespace}/{PREFIX}{name} cannot be read: {error}",
             hint="`inv deploy.repair` writes it anew from the objects that carry its labels",

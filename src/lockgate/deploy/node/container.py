@@ -191,7 +191,8 @@ class Place(NamedTuple):
             with selectors.DefaultSelector() as waiting:
                 waiting.register(child.stdout, selectors.EVENT_READ)
                 while True:
-                    if not waiting.select(max(0.0, until - time.monotonic())):
+                    left = until - time.monotonic()
+                    if left <= 0 or not waiting.select(left):
                         raise NotReady(
                             f"the node of {self.name} is not ready after {seconds:.0f} s",
                             hint=f"`{self.engine.name} logs {self.title}` shows how far it came; "

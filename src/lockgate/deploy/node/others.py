@@ -87,18 +87,26 @@ class Other(NamedTuple):
         )
         atomic_write(self.kubeconfig, self._run(*words, seconds=_SHORT), mode=0o600)
 
-    def delete(self) -> None:
-        """Remove the cluster, and its kubeconfig.
+    def require_ours(self) -> None:
+        """Refuse a cluster that was not made here: others may need it.
 
         Raises:
-            UsageError: it was not made here, so others may need it.
-            ToolError: the program is absent, or refuses.
+            UsageError: it was not.
         """
         if not self.mark.exists():
             raise UsageError(
                 f"the cluster {self.name} of {self.kind} was not made here; it is not removed",
                 hint="remove it the way it was made",
             )
+
+    def delete(self) -> None:
+        """Remove the cluster, and its kubeconfig.
+
+        Raises:
+            UsageError: it was not made here.
+            ToolError: the program is absent, or refuses.
+        """
+        self.require_ours()
         words = (
             ("delete", "cluster", f"--name={self.name}", f"--kubeconfig={self.kubeconfig}")
             if self.kind == "kind"

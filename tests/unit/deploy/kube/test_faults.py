@@ -77,6 +77,16 @@ def test_a_refusal_of_a_secret_shows_no_value(row: tuple[Any, ...]) -> None:
         assert "hidden" not in refused(row[1], body, "Secret/a/b", secret=True).message
 
 
+@pytest.mark.parametrize("code", [400, 403, 404, 409, 418, 500])
+@pytest.mark.parametrize("words", ["hidden", 'User "x" cannot hidden', "exceeded quota: hidden"])
+def test_no_status_and_no_words_of_a_webhook_show_a_value(code: int, words: str) -> None:
+    """It chooses both."""
+    body = status(f'admission webhook "w" denied the request: {words}', "Forbidden")
+    error = refused(code, body, "Secret/a/b", secret=True)
+    assert isinstance(error, Rejected)
+    assert "hidden" not in error.message
+
+
 def test_a_wrong_secret_names_its_field() -> None:
     """That much may be known."""
     body = status("failed to create typed patch object (a/b; v1, Kind=Secret): .data.p: expected string, got &value.valueUnstructured{Value:hidden}")  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from typing import Any
 
 import msgspec
@@ -113,6 +115,15 @@ def test_too_many_objects_are_named() -> None:
         {"data": {"resources": "[{"}},
         {"data": {"resources": '[{"id": "nonsense", "ver": "v1"}]'}},
         {"data": {"resources": "[]", "history": "{}"}},
+        {
+            "data": {
+                "resources": "[]",
+                "history": '[{"artifact": "sha256:1", "at": 4611686018427387904}]',
+            }
+        },
+        {"data": {"resources": "[]", "pending": '{"artifact": "sha256:1", "at": -1}'}},
+        {"binaryData": {"resources": base64.b64encode(zlib.compress(b"[]")[:-2]).decode()}},
+        {"binaryData": {"resources": base64.b64encode(zlib.compress(bytes(65 << 20))).decode()}},
         {"binaryData": {"resources": "AAAA"}},
         {"binaryData": {"resources": "no base64"}},
     ],

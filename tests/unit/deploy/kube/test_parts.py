@@ -244,3 +244,21 @@ def test_a_process_of_this_machine_is_known_to_have_ended() -> None:
     assert not has_ended("/".join(["elsewhere", *parts[1:]]))
     assert not has_ended("nonsense")
     assert people("nonsense") == "nonsense"
+
+
+def test_a_process_that_is_out_of_sight_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a machine hides other users' processes, their runs go on."""
+    parts = me().split("/")
+
+    def another_users(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("lockgate.deploy.kube.holding.os.kill", another_users)
+    assert not has_ended("/".join([*parts[:3], "4194999", "5"]))
+
+
+def test_numbers_that_no_process_has_say_nothing() -> None:
+    """The record may hold anything."""
+    parts = me().split("/")
+    for number in ("9" * 5000, "0", "\u0661"):
+        assert not has_ended("/".join([*parts[:3], number, "5"]))

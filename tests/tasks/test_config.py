@@ -190,6 +190,27 @@ def test_one_of_several_that_was_not_built_is_named(mini: Mini) -> None:
     assert "@sha256" not in done.err
 
 
+@pytest.mark.parametrize(
+    "command", [["deploy", "--target", "cluster", "--plan"], ["deploy.diff"]], ids=["plan", "diff"]
+)
+def test_a_look_at_a_cluster_leaves_nothing_behind(command: list[str], mini: Mini) -> None:
+    """What would be applied is rendered and its images are verified; no artifact is made, none is signed."""
+    before = Layout(mini.path / ".lockgate" / "store").tags()
+    done = mini.inv(*command)
+    assert done.code == 2  # there is no cluster
+    assert "not packaged yet  1 object, 1 image, all pinned, all verified" in done.err
+    assert Layout(mini.path / ".lockgate" / "store").tags() == before
+    assert not (mini.path / ".lockgate" / "records" / "config-dev").exists()
+
+
+def test_a_look_at_a_cluster_verifies_the_images(mini: Mini) -> None:
+    """A plan with an image that is not trusted is no plan: exit 4, before a cluster is asked."""
+    mini.settings("dirty: true, registry", "dirty: true, require: [{attestation: {type: urn:absent}}], registry")
+    done = mini.inv("deploy", "--target", "cluster", "--plan")
+    assert done.code == 4
+    assert "r.example/team/web@sha256:" in done.err
+
+
 def test_manifests_demand_what_is_built_on_demand(mini: Mini) -> None:
     """A deployment to a cluster builds, scans and signs it before; a plan says so, and does nothing."""
     mini.settings(

@@ -38,6 +38,14 @@ class Proven(NamedTuple):
     images: tuple[PinnedRef, ...]
 
 
+class Preview(NamedTuple):
+    """What a deployment would apply."""
+
+    wanted: Wanted
+    """Its artifact is empty while that is not made yet."""
+    images: tuple[PinnedRef, ...]
+
+
 class Asked(NamedTuple):
     """What a person asked for, beside the environment."""
 
@@ -242,6 +250,30 @@ def prove(ways: Ways, env: str, reference: str, identities: str) -> Proven:
     return Proven(found[0][1], wanted, artifact, images)
 
 
+def preview(ways: Ways, env: str, reference: str, identities: str) -> Preview:
+    """Return what a deployment would apply; nothing is made, signed or stored for it.
+
+    Raises:
+        TrustError: an image, or the artifact that was named, is not trusted.
+        KeyRefused: it is encrypted and no identity opens it.
+        UsageError: it is not there, or there are no manifests.
+    """
+    from lockgate.config.images import images
+    from lockgate.deploy.kube.target import Wanted
+    from lockgate.tasks import signing
+
+    if reference:
+        proven = prove(ways, env, reference, identities)
+        return Preview(proven.wanted, proven.images)
+    session = ways.session
+    resources = configuring.plan(session, env, ways=ways)
+    run = sorted({text for one in resources for text in images(one)})
+    pinned = tuple(PinnedRef.parse(one) for one in run)
+    now = signing.now()
+    _require([(str(one), publishing.image(session, one, env, now)) for one in pinned], env)
+    return Preview(Wanted("", "", "", resources), pinned)
+
+
 def _require(found: list[tuple[str, Verification]], env: str) -> None:
     from lockgate.sign import verify
 
@@ -254,12 +286,12 @@ def _require(found: list[tuple[str, Verification]], env: str) -> None:
             raise
 
 
-def say_proven(session: Session, proven: Proven) -> None:
+def say_proven(session: Session, proven: Proven | Preview) -> None:
     """Say what is about to be applied."""
-    count = len(proven.wanted.resources)
+    count, subject = len(proven.wanted.resources), proven.wanted.artifact
     session.console.say(
         "config",
-        f"{Digest(proven.artifact.subject).short}  {quantity(count, 'object')}, "
+        f"{Digest(subject).short if subject else 'not packaged yet'}  {quantity(count, 'object')}, "
         f"{quantity(len(proven.images), 'image')}, all pinned, all verified",
     )
 
@@ -300,7 +332,7 @@ def _push(ways: Ways, one: PinnedRef) -> int:
     return len(moved.blobs) + len(moved.manifests)
 
 
-def plan(ways: Ways, env: str, proven: Proven, asked: Asked) -> ChangeSet:
+def plan(ways: Ways, env: str, shown: Preview, asked: Asked) -> ChangeSet:
     """Say what a deployment would change.
 
     Raises:
@@ -310,8 +342,7 @@ def plan(ways: Ways, env: str, proven: Proven, asked: Asked) -> ChangeSet:
 
     _, environment = ways.session.settings.target(env)
     with target(ways.session, env) as there:
-        apply.admit(proven.proof, proven.wanted)
-        return apply.plan(proven.wanted, there, options(environment, asked))
+        return apply.plan(shown.wanted, there, options(environment, asked))
 
 
 def run(ways: Ways, env: str, proven: Proven, asked: Asked) -> ChangeSet:

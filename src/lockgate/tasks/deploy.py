@@ -128,13 +128,15 @@ def _apply(
 
     session, started = ways.session, time.monotonic()
     env, _ = session.settings.target(env)
-    proven = applying.prove(ways, env, artifact, identities)
-    applying.say_proven(session, proven)
     if plan:
-        changes = applying.plan(ways, env, proven, asked)
+        shown = applying.preview(ways, env, artifact, identities)
+        applying.say_proven(session, shown)
+        changes = applying.plan(ways, env, shown, asked)
         applying.Said(session).planned(changes)
         session.console.block(["nothing was changed"])
     else:
+        proven = applying.prove(ways, env, artifact, identities)
+        applying.say_proven(session, proven)
         changes = applying.run(ways, env, proven, asked)
         words = ("created", "configured", "recreated", "deleted", "skipped", "unchanged")
         counts = ", ".join(f"{changes.count(one)} {one}" for one in words if changes.count(one))  # type: ignore[arg-type]
@@ -196,9 +198,9 @@ def diff(
     ways = _ways(open_session(), authority, insecure)
     asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout=0, details=True)
     where, _ = ways.session.settings.target(env)
-    proven = applying.prove(ways, where, artifact, identities)
-    applying.say_proven(ways.session, proven)
-    changes = applying.plan(ways, where, proven, asked)
+    shown = applying.preview(ways, where, artifact, identities)
+    applying.say_proven(ways.session, shown)
+    changes = applying.plan(ways, where, shown, asked)
     if json:
         ways.session.emit(changes)
     elif not changes.is_empty:

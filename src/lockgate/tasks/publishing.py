@@ -53,7 +53,7 @@ def sign(session: Session, built: Built) -> tuple[Signed, bool]:
     _, environment = session.settings.target(built.environment)
     now = signing.now()
     found = [
-        _image(session, PinnedRef.parse(one), built.environment, now)
+        image(session, PinnedRef.parse(one), built.environment, now)
         for one in built.artifact.images
     ]
     made = publish(
@@ -67,13 +67,20 @@ def sign(session: Session, built: Built) -> tuple[Signed, bool]:
     return made, any(one.new for one in made.statements)
 
 
-def _image(session: Session, image: PinnedRef, env: str, now: int) -> Verification:
-    if not session.layout.has(image.digest):
+def image(session: Session, one: PinnedRef, env: str, now: int) -> Verification:
+    """Return what holds of the requirements for an image in the store.
+
+    Raises:
+        UsageError: it is not there.
+        DigestMismatch: something of it was changed.
+        KeyRefused: the environment trusts nobody.
+    """
+    if not session.layout.has(one.digest):
         raise UsageError(
-            f"{image.name} {Digest(image.digest).short} is not in the store, so it cannot be verified",
-            hint=f"`inv pull {image}` brings it with its evidence",
+            f"{one.name} {Digest(one.digest).short} is not in the store, so it cannot be verified",
+            hint=f"`inv pull {one}` brings it with its evidence",
         )
-    return trusting.verification(session, image.digest, env, now)
+    return trusting.verification(session, one.digest, env, now)
 
 
 def verification(

@@ -132,17 +132,24 @@ class Storage:
         except Moved:
             raise
         except BaseException:
-            # Ctrl-C, or a connection that broke: perhaps it was written.
+            # Ctrl-C, or a connection that broke: it was written, or will be in a moment, or never.
             with contextlib.suppress(LockgateError):
-                self._let_go()
+                self._let_go(seen)
             raise
         return held
 
-    def _let_go(self) -> None:
-        """Hold the inventory no longer, when this run does."""
-        now = self.read()
-        if now.holder is not None and now.holder.run == self._run:
-            self.put(now.inventory, now.version, beat=None)
+    def _let_go(self, seen: Stored) -> None:
+        """Hold the inventory no longer, whatever becomes of a write that may be under way.
+
+        Both name the same version, so one of them loses: the one under way, or this one, which then knows what
+        to replace.
+        """
+        try:
+            self.put(seen.inventory, seen.version, beat=None)
+        except Moved:
+            now = self.read()
+            if now.holder is not None and now.holder.run == self._run:
+                self.put(now.inventory, now.version, beat=None)
 
     def _await(self, holder: Holder, patience: float) -> None:
         """Wait until a holder has let go, has ended, or has not renewed in time."""

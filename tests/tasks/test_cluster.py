@@ -140,7 +140,7 @@ def test_a_context_that_is_missing_is_named(mini: Mini) -> None:
     answer = mini.inv("cluster.status")
 
     assert answer.code == 2
-    assert "'there' not found" in answer.err
+    assert "has no context 'there'" in answer.err
 
 
 def test_kind_is_used_where_it_is(

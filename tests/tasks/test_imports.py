@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.tasks.conftest import Mini
 
 HEAVY = {
-    "pydantic", "pydantic_core", "httpx2", "cryptography", "rich", "yaml", "lightkube", "sigstore",
+    "pydantic", "pydantic_core", "httpx2", "cryptography", "rich", "yaml", "sigstore",
     "cyclonedx", "pysequoia", "nacl", "zstandard", "packaging", "packageurl", "license_expression",
     "installer", "asyncio", "urllib.request", "ssl", "http.client", "email",
 }  # fmt: skip

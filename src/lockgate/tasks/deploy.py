@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.tasks.command import helps, reported
-from lockgate.tasks.flags import Fixed
+from lockgate.tasks.command import Flags, helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -39,7 +38,7 @@ _FROM = {
 
 @task(
     default=True,
-    klass=Fixed,
+    klass=Flags,
     iterable=["insecure"],
     help=helps("component", "env", "plan", "json", **_TARGET, **_ACT, **_WAIT, **_FROM),
 )
@@ -167,7 +166,7 @@ def _show(session: Session, done: Deployment, evidence: str, started: float) -> 
 
 
 @task(
-    klass=Fixed,
+    klass=Flags,
     iterable=["insecure"],
     help=helps(
         "env", "json", exit_code="end with exit code 1 when something would change", **_ACT, **_FROM
@@ -214,7 +213,7 @@ def diff(
 
 
 @task(
-    klass=Fixed,
+    klass=Flags,
     help=helps(
         "component", "env", "json", exit_code="end with exit code 1 unless all is ready", **_TARGET
     ),
@@ -279,7 +278,7 @@ def _cluster_status(session: Session, env: str, *, json: bool) -> bool:
     return found.is_ready
 
 
-@task(klass=Fixed, help=helps("component", lines="how many lines from the end"))
+@task(klass=Flags, help=helps("component", lines="how many lines from the end"))
 @reported
 def logs(context: Context, component: str = "", lines: int = 100) -> None:
     """Print what a component's service wrote, also after it ended. Example: inv deploy.logs -c app."""
@@ -291,7 +290,7 @@ def logs(context: Context, component: str = "", lines: int = 100) -> None:
     sys.stdout.write(deploying.logs(session, name, lines))
 
 
-@task(klass=Fixed, help=helps("component"))
+@task(klass=Flags, help=helps("component"))
 @reported
 def stop(context: Context, component: str = "") -> None:
     """End a component's service on this machine. Example: inv deploy.stop -c app."""
@@ -307,7 +306,7 @@ def stop(context: Context, component: str = "") -> None:
 
 
 @task(
-    klass=Fixed,
+    klass=Flags,
     iterable=["insecure"],
     help=helps(
         "component", "env", "plan", "json", **_TARGET, **_ACT, **_WAIT,
@@ -356,7 +355,7 @@ def rollback(
 
 
 @task(
-    klass=Fixed,
+    klass=Flags,
     help=helps("env", "plan", "yes", "json", inventory="name of another inventory", **_WAIT),
 )
 @reported
@@ -395,7 +394,7 @@ def delete(
         session.emit(changes)
 
 
-@task(klass=Fixed, help=helps("env"))
+@task(klass=Flags, help=helps("env"))
 @reported
 def history(context: Context, env: str = "") -> None:
     """List the artifacts that were applied to the cluster, newest first. Example: inv deploy.history -e dev."""
@@ -414,7 +413,7 @@ def history(context: Context, env: str = "") -> None:
         sys.stdout.write(f"{word:<8} {short:<22} {one.objects:>5} objects  {day}  {said}\n")
 
 
-@task(klass=Fixed, help=helps("env", all_namespaces="of the whole cluster, not of one namespace"))
+@task(klass=Flags, help=helps("env", all_namespaces="of the whole cluster, not of one namespace"))
 @reported
 def inventories(context: Context, env: str = "", all_namespaces: bool = False) -> None:
     """List the inventories of a cluster. Example: inv deploy.inventories -e dev --all-namespaces."""
@@ -433,7 +432,7 @@ def inventories(context: Context, env: str = "", all_namespaces: bool = False) -
             sys.stdout.write(f"{name:<40} {count:>5} objects  {day:<16}  {printable(told)}\n")
 
 
-@task(klass=Fixed, help=helps("env", inventory="name of another inventory"))
+@task(klass=Flags, help=helps("env", inventory="name of another inventory"))
 @reported
 def repair(context: Context, env: str = "", inventory: str = "") -> None:
     """Write a lost inventory anew, from the labels of its objects. Example: inv deploy.repair -e dev."""

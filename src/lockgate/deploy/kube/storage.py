@@ -27,6 +27,7 @@ from lockgate.deploy.kube.holding import (
     me,
     people,
 )
+from lockgate.deploy.kube.ownership import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,10 +143,10 @@ class Storage:
         """Hold the inventory no longer, whatever becomes of a write that may be under way.
 
         Both name the same version, so one of them loses: the one under way, or this one, which then knows what
-        to replace.
+        to replace. The mark makes this one a change: the version stays the same when nothing changes.
         """
         try:
-            self.put(seen.inventory, seen.version, beat=None)
+            self.put(seen.inventory, seen.version, beat=None, mark=self._run)
         except Moved:
             now = self.read()
             if now.holder is not None and now.holder.run == self._run:
@@ -180,18 +181,20 @@ class Storage:
             retryable=True,
         )
 
-    def put(self, inventory: Inventory, version: str, *, beat: int | None) -> str:
+    def put(self, inventory: Inventory, version: str, *, beat: int | None, mark: str = "") -> str:
         """Write the inventory over `version`, and return its new version.
 
         Args:
             inventory: what to write.
             version: what it replaces; empty: nothing.
             beat: number of the renewal; None: nobody holds it any more.
+            mark: makes it another one than what is there.
 
         Raises:
             Moved: another version is there.
         """
         held = {} if beat is None else {HOLDER: self._token(beat)}
+        held |= {f"{GROUP}/let-go": mark} if mark else {}
         body = records.write(inventory, held)
         try:
             if not version:

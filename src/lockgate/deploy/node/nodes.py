@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lockgate.base.errors import RemoteError, UsageError
+import msgspec
+
+from lockgate.base.canonical import Foreign
+from lockgate.base.errors import RemoteError
+from lockgate.deploy.kube import kubeconfig as files
+from lockgate.deploy.kube.client import Client
+from lockgate.deploy.kube.connection import Connection
+from lockgate.deploy.kube.discovery import Kind
 from lockgate.deploy.node.model import ClusterNode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SECONDS = 10.0
+_NODE = Kind("", "v1", "Node", "nodes", namespaced=False, verbs=frozenset({"list"}))
+
+
+class _Typed(Foreign, frozen=True):
+    type: str = ""
+    status: str = ""
+    address: str = ""
+
+
+class _Info(Foreign, frozen=True, rename="camel"):
+    kubelet_version: str = ""
+    container_runtime_version: str = ""
+
+
+class _Status(Foreign, frozen=True, rename="camel"):
+    conditions: tuple[_Typed, ...] = ()
+    addresses: tuple[_Typed, ...] = ()
+    node_info: _Info = _Info()
+
+
+class _Named(Foreign, frozen=True):
+    name: str = ""
+
+
+class _Node(Foreign, frozen=True):
+    metadata: _Named = _Named()
+    status: _Status = _Status()
 
 
 def nodes(kubeconfig: Path, context: str) -> tuple[ClusterNode, ...]:
@@ -18,42 +51,35 @@ def nodes(kubeconfig: Path, context: str) -> tuple[ClusterNode, ...]:
 
     Args:
         kubeconfig: path of the file.
-        context: which of its contexts; empty: its current one.
+        context: which of its contexts; empty: the only one that there is.
 
     Raises:
         UsageError: there is no such file or context.
         RemoteError: the API server is out of reach, or refuses.
     """
-    import httpx2
-    from lightkube import Client, KubeConfig
-    from lightkube.core.exceptions import ApiError, ConfigError
-    from lightkube.resources.core_v1 import Node
-
+    access = files.read(file=str(kubeconfig), context=context, root=kubeconfig.parent, environ={})
     try:
-        config = KubeConfig.from_file(kubeconfig).get(context or None)
-        client: Any = Client(config, timeout=httpx2.Timeout(_SECONDS), trust_env=False)
-        found = [_node(one) for one in client.list(Node)]
-    except ConfigError as error:
-        raise UsageError(
-            f"the kubeconfig {kubeconfig} cannot be used: {error}",
-            hint="`kubectl config get-contexts` lists what is in it",
-        ) from None
-    except (ApiError, httpx2.HTTPError) as error:
+        with Connection(access) as connection:
+            # Whoever waits for a cluster asks again; there is nothing to be patient about here.
+            client = Client(connection, patience=0.0)
+            listed = [one for page in client.pages(_NODE) for one in page.items]
+        found = msgspec.convert(listed, tuple[_Node, ...])
+    except (RemoteError, msgspec.ValidationError) as error:
         raise RemoteError(
-            f"the API server of context {context or 'in use'} does not list its nodes: {error}",
+            f"the API server of context {access.context} does not list its nodes: {error}",
             hint="`inv cluster.status` again, once it is up and reachable",
             retryable=True,
         ) from None
-    return tuple(sorted(found, key=lambda one: one.name))
+    return tuple(sorted(map(_node, found), key=lambda one: one.name))
 
 
-def _node(one: Any) -> ClusterNode:
-    conditions = {found.type: found.status for found in one.status.conditions or ()}
-    addresses = {found.type: found.address for found in one.status.addresses or ()}
+def _node(one: _Node) -> ClusterNode:
+    conditions = {found.type: found.status for found in one.status.conditions}
+    addresses = {found.type: found.address for found in one.status.addresses}
     return ClusterNode(
         name=one.metadata.name,
         ready=conditions.get("Ready") == "True",
-        kubelet=one.status.nodeInfo.kubeletVersion,
-        runtime=one.status.nodeInfo.containerRuntimeVersion,
+        kubelet=one.status.node_info.kubelet_version,
+        runtime=one.status.node_info.container_runtime_version,
         address=addresses.get("InternalIP", ""),
     )

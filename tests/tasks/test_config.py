@@ -205,7 +205,10 @@ def test_a_look_at_a_cluster_leaves_nothing_behind(command: list[str], mini: Min
 
 def test_a_look_at_a_cluster_verifies_the_images(mini: Mini) -> None:
     """A plan with an image that is not trusted is no plan: exit 4, before a cluster is asked."""
-    mini.settings("dirty: true, registry", "dirty: true, require: [{attestation: {type: urn:absent}}], registry")
+    mini.settings(
+        "dirty: true, registry",
+        "dirty: true, require: [{attestation: {type: urn:absent}}], registry",
+    )
     done = mini.inv("deploy", "--target", "cluster", "--plan")
     assert done.code == 4
     assert "r.example/team/web@sha256:" in done.err

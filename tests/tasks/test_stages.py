@@ -323,6 +323,34 @@ def test_verify_refuses_what_is_not_there(reference: str, built_mini: Mini) -> N
     assert "hint: " in answer.err
 
 
+@pytest.mark.parametrize(
+    ("forms", "bundles", "tags"), [("bundle", True, False), ("legacy", False, True)]
+)
+def test_each_form_of_signatures_is_a_switch(
+    forms: str, bundles: bool, tags: bool, built_mini: Mini
+) -> None:
+    """What is not asked for is not written, although both were before."""
+    built_mini.settings("{severity: MEDIUM,", f"{{signatures: [{forms}], severity: MEDIUM,")
+
+    signed = built_mini.inv("sign", "-c", "web", "--json")
+
+    assert signed.code == 0, signed.err
+    statements = json.loads(signed.out)["statements"]
+    assert len(statements) == 5
+    for one in statements:
+        assert (bool(one["manifest"]), bool(one["layer"])) == (bundles, tags)
+
+
+def test_no_form_of_signatures_is_refused(built_mini: Mini) -> None:
+    """Nothing would be written, and that must not look like signing."""
+    built_mini.settings("{severity: MEDIUM,", "{signatures: [], severity: MEDIUM,")
+
+    done = built_mini.inv("sign", "-c", "web")
+
+    assert done.code == 2
+    assert "environments.dev.signatures names no form" in done.err
+
+
 def test_verify_of_what_was_not_signed_is_4(built_mini: Mini) -> None:
     """An image without evidence is not trusted: each requirement says what is missing."""
     built_mini.inv("verify", "--reference", "web-linux-amd64")

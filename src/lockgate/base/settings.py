@@ -154,6 +154,9 @@ class Environment:
     `k8s://namespace/name`, or `keyless`: a certificate of Sigstore in place of a key. Empty: the development key."""
     public_keys: tuple[str, ...] = ()
     """Paths of public keys whose signatures are trusted. Empty: the public half of `key`."""
+    signatures: tuple[Literal["bundle", "legacy"], ...] = ("bundle", "legacy")
+    """Forms in which signatures and attestations are written. `bundle`: Sigstore's, as referrers; `legacy`: cosign's
+    tags `.sig` and `.att`, which older readers know alone. Every form is read, whichever is written."""
     identities: tuple[TrustedIdentity, ...] = ()
     """Who is trusted beside the keys, who signs by a certificate."""
     trusted_root: str = ""

@@ -264,8 +264,13 @@ def _check_numbers(found: Settings) -> None:
 
 
 def _check_identities(found: Settings) -> None:
-    """Who is trusted without a key is named whole, once, and with what proves it."""
+    """Who is trusted without a key is named whole, once, and with what proves it; signatures have a form."""
     for name, environment in found.environments.items():
+        if not environment.signatures:
+            raise UsageError(
+                f"`{NAME}`: environments.{name}.signatures names no form",
+                hint="write `[bundle, legacy]`, or one of them",
+            )
         names = [one.name for one in environment.identities]
         for number, one in enumerate(environment.identities):
             where = f"`{NAME}`: environments.{name}.identities[{number}]"

@@ -62,6 +62,7 @@ def sign(session: Session, built: Built) -> tuple[Signed, bool]:
         signer=signing.signer(session, environment),
         layout=session.layout,
         development_key_allowed=environment.development_key,
+        formats=environment.signatures,
     )
     session.keep(built.artifact.name, "signed", made)
     return made, any(one.new for one in made.statements)

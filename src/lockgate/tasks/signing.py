@@ -100,6 +100,7 @@ def run(session: Session, image: Image, env: str, *, refusal: bool = False) -> D
         "CHECKS": Digest.of(encode(checks)) if checks else "",
         "KEY": holder.fingerprint,
         "DEVELOPMENT": str(environment.development_key),
+        "FORMS": ", ".join(sorted(environment.signatures)),
     }
     console, document = session.console, sbom(session, image)
     with exclusive(
@@ -122,6 +123,7 @@ def run(session: Session, image: Image, env: str, *, refusal: bool = False) -> D
             development_key_allowed=environment.development_key,
             allow_failed_summary=refusal,
             checks=checks,
+            formats=environment.signatures,
         )
         session.cache.keep("sign", f"{component}-{name}", depends, made)
     return Done(made, any(one.new for one in made.statements), decision)

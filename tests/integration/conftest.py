@@ -176,11 +176,52 @@ def make_repository(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     return make
 
 
+SELF = """
+project: lockgate
+components:
+  lockgate:
+    path: .
+    requirements: requirements/inv.txt
+    entrypoint: [python3, -m, lockgate.tasks.program, registry.serve,
+                 --host, 0.0.0.0, --port, "5000", --store, /tmp/store]
+    environment: {PYTHONPATH: /app/src}
+    exclude: [stacks, requirements]
+    platforms: [PLATFORM]
+    port: 5000
+"""
+"""Lockgate as a component of a repository, with its own registry as the service."""
+
+
+def copy_self(into: Path) -> Repository:
+    """Copy what makes Lockgate itself an image, and commit it."""
+    skip = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+    for name in ("src", "stacks", "requirements"):
+        shutil.copytree(ROOT / name, into / name, ignore=skip)
+    for name in ("tasks.py", ".gitignore"):
+        shutil.copy(ROOT / name, into / name)
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    (into / "lockgate.yaml").write_text(SELF.replace("PLATFORM", f"linux/{arch}"))
+    repository = Repository(into)
+    repository.git("init", "--quiet", "--initial-branch=main")
+    repository.commit("start")
+    return repository
+
+
 @pytest.fixture(scope="session")
-def registry_images(engine: Engine, make_repository: Callable[[str], Repository]) -> dict[str, str]:
-    """The images of other people's registries, built here and loaded; their references by kind of registry."""
-    made, found = make_repository("registries"), {}
-    for kind, component in (("distribution", "registry"), ("docker-registry", "docker-registry")):
+def registry_images(
+    engine: Engine,
+    make_repository: Callable[[str], Repository],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The images of the registries, built here and loaded; their references by kind of registry."""
+    others = make_repository("registries")
+    own = copy_self(tmp_path_factory.mktemp("lockgate") / "repository")
+    found = {}
+    for kind, made, component in (
+        ("distribution", others, "registry"),
+        ("docker-registry", others, "docker-registry"),
+        ("lockgate", own, "lockgate"),
+    ):
         made.inv("build", "-c", component)
         subject = made.record("image", component)["subject"]
         reference = f"lockgate-test/{component}:{subject[-12:]}"
@@ -198,14 +239,12 @@ class Serve(Protocol):
 
 @pytest.fixture(scope="session")
 def real_registry(request: pytest.FixtureRequest) -> Serve:
-    """Runs other people's registries in containers, and Lockgate's own by its command.
+    """Runs registries in containers, Lockgate's own among them; crane's is a process.
 
     On a machine without an engine those in containers are processes; where one is required that is a failure.
     """
 
     def run(kind: str, home: Path) -> AbstractContextManager[Running]:
-        if kind == "lockgate":
-            return registries.command(home)
         if kind == "crane":
             return registries.serve(kind, home)
         try:

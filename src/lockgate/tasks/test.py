@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,15 +17,14 @@ from lockgate.base.errors import ToolMissing, UsageError
 from lockgate.tasks.command import reported
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from invoke.context import Context
 
     from lockgate.tasks.session import Session
 
 LIMIT = 3600
 """Seconds that one session may take."""
-
-ASKED_FOR = ("benchmarks", "cluster")
-"""Sessions that run only when they are named: they take long, or need what not every machine has."""
 
 
 @task(
@@ -45,14 +45,14 @@ def test(context: Context, only: str = "", python: str = "") -> None:
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    names = _names(session)
+    names = sessions(session.root)
     named = [one.strip() for one in only.split(",") if one.strip()]
-    chosen = named or [one for one in names if one not in ASKED_FOR]
+    chosen = named or [name for name, usual in names.items() if usual]
     for name in chosen:
         if name not in names:
             raise UsageError(
                 f"{name!r} is not a session",
-                hint=nearest(name, names) or "there are: " + ", ".join(names),
+                hint=nearest(name, list(names)) or "there are: " + ", ".join(names),
             )
     _run_all(session, chosen, python)
 
@@ -70,7 +70,7 @@ def cluster(context: Context, python: str = "") -> None:
     from lockgate.tasks.session import open_session
 
     session = open_session()
-    if "cluster" not in _names(session):
+    if "cluster" not in sessions(session.root):
         raise UsageError("noxfile.py has no session `cluster`", hint="`inv test` runs those it has")
     _run_all(session, ["cluster"], python)
 
@@ -105,14 +105,19 @@ def _nox() -> list[str]:
     return [sys.executable, "-m", "nox", "--no-error-on-missing-interpreters"]
 
 
-def _names(session: Session) -> list[str]:
-    import json
+def sessions(root: Path) -> dict[str, bool]:
+    """Return the sessions of a repository in their order, and whether each runs without being named.
 
-    if not (session.root / "noxfile.py").is_file():
-        raise UsageError(f"there is no noxfile.py in {session.root}", hint="`inv check` needs none")
+    Raises:
+        UsageError: there is no noxfile.
+        ToolMissing: nox is not there, or cannot read it.
+    """
+    if not (root / "noxfile.py").is_file():
+        raise UsageError(f"there is no noxfile.py in {root}", hint="`inv check` needs none")
+    # Its JSON leaves out what does not run by default.
     done = subprocess.run(
-        [*_nox(), "--list", "--json"],
-        cwd=session.root,
+        [*_nox(), "--list", "--nocolor"],
+        cwd=root,
         capture_output=True,
         timeout=60,
         check=False,
@@ -122,7 +127,9 @@ def _names(session: Session) -> list[str]:
             "no reason given"
         ]
         raise ToolMissing(f"nox cannot list the sessions: {last[0]}", hint="`./inv` installs nox")
-    return [str(one["session"]) for one in json.loads(done.stdout)]
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    found = (re.match(r"([*-]) ([^ ]+)", line) for line in lines)
+    return {one[2]: one[1] == "*" for one in found if one}
 
 
 def _run(argv: list[str], session: Session) -> int:

@@ -24,8 +24,13 @@ HELP = {
     "why": "say what changed since the last time, with old and new value",
     "json": "print the record alone, on stdout",
     "yes": "do not ask before something is removed",
+    "authority": "file with the certificates (PEM) that the registry's is signed by",
+    "insecure": "host that is spoken to by plain HTTP; may be repeated",
 }
 """Help of the flags that are the same everywhere."""
+
+REGISTRY = {name: HELP[name] for name in ("authority", "insecure")}
+"""Help of the flags that say how a registry is reached."""
 
 
 SHORT = {

@@ -10,17 +10,13 @@ from invoke.collection import Collection
 from invoke.tasks import task
 
 from lockgate.tasks import config_words as words
-from lockgate.tasks.command import Flags, helps, reported, worded
+from lockgate.tasks.command import REGISTRY, Flags, helps, reported, worded
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
     from lockgate.tasks.places import Ways
 
-_REGISTRY = {
-    "authority": "file with the certificates (PEM) that the registry's is signed by",
-    "insecure": "host that is spoken to by plain HTTP; may be repeated",
-}
 _REFERENCE = "name in the store, digest, host/name:tag, host/name@sha256:… or archive:PATH"
 _IDENTITIES = "file of age private keys; without it the one that LOCKGATE_AGE_IDENTITIES names"
 
@@ -51,7 +47,7 @@ def _ways(authority: str, insecure: list[str] | None) -> Ways:
         tag="take images from the registry by this tag, once; without it those of the last build",
         output="print the objects, as `yaml` or as a List in `json`, and store nothing",
         name="name in the store; without it config- and the environment",
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported
@@ -148,7 +144,7 @@ def sign(context: Context, env: str = "", name: str = "", json: bool = False) ->
         reference="name in the store; without it the environment's artifact",
         to="registry and folder to push to, host/prefix; without it the environment's",
         tag="tag in the registry; without it the environment and the commit, or with --to the commit",
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported
@@ -178,7 +174,7 @@ def push(
     help=helps(
         reference="artifact in a registry: host/name:tag or host/name@sha256:…",
         name="the tag that it gets too",
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported
@@ -205,7 +201,7 @@ def tag(
     help=helps(
         repository="repository: host/name",
         semver="list only versions that meet this constraint: `>=1.2 <2`, `~1.2`, `*`",
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported
@@ -238,7 +234,7 @@ def list_(
         name="name in the store; without it the last part of its own",
         verify="refuse what the environment does not trust, before a byte of it is shown",
         identities=_IDENTITIES,
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported
@@ -272,7 +268,7 @@ def pull(
         images="print the images alone, one a line",
         yaml="print the YAML alone, for other tools",
         identities=_IDENTITIES,
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported
@@ -322,7 +318,7 @@ def inspect(
         after="the newer one, in the same words",
         exit_code="end with exit code 1 when they differ",
         identities=_IDENTITIES,
-        **_REGISTRY,
+        **REGISTRY,
     ),
 )
 @reported

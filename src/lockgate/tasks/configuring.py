@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lockgate.base.settings import Environment
     from lockgate.build.model import Source
     from lockgate.config.kustomize import Renderer
+    from lockgate.config.overlay import Overlay
     from lockgate.config.resource import Resource
     from lockgate.oci.reference import PinnedRef
     from lockgate.tasks.places import Ways
@@ -199,9 +200,7 @@ def needed(session: Session, env: str) -> tuple[str, ...]:
     Raises:
         LockgateError: as `build`.
     """
-    from lockgate.config import overlay as overlays
     from lockgate.config import pins as pinning
-    from lockgate.config import resource
 
     env, environment = session.settings.target(env)
     absent = [
@@ -214,9 +213,16 @@ def needed(session: Session, env: str) -> tuple[str, ...]:
     read = gathering.read(session, environment, env, NOTHING, places.Ways(session, "", ()))
     if read.overlay is None:
         return ()
-    overlays.check(read.overlay)
-    folder = read.overlay.folder
-    return pinning.names(resource.parse(renderer(session).build(folder), where=str(folder)), absent)
+    return pinning.names(_rendered(session, read.overlay), absent)
+
+
+def _rendered(session: Session, looked: Overlay) -> tuple[Resource, ...]:
+    """Return the objects of an overlay as kustomize makes them: not patched further, not pinned."""
+    from lockgate.config import overlay as overlays
+    from lockgate.config import resource
+
+    overlays.check(looked)
+    return resource.parse(renderer(session).build(looked.folder), where=str(looked.folder))
 
 
 def pins(session: Session, env: str, folder: Path) -> dict[str, PinnedRef]:
@@ -227,15 +233,11 @@ def pins(session: Session, env: str, folder: Path) -> dict[str, PinnedRef]:
     """
     from lockgate.config import overlay as overlays
     from lockgate.config import pins as pinning
-    from lockgate.config import resource
 
     _, environment = session.settings.target(env)
     known = gathering.known(session, environment, NOTHING, places.Ways(session, "", ()))
     components = session.settings.components
-    looked = overlays.look(folder)
-    overlays.check(looked)
-    rendered = resource.parse(renderer(session).build(folder), where=str(folder))
-    called = set(pinning.names(rendered, components))
+    called = set(pinning.names(_rendered(session, overlays.look(folder)), components))
     listed = overlays.read(overlays.kustomization(folder)).get("images")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, dict) and one.get("name") in components:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.tasks.command import Flags, helps, reported
+from lockgate.tasks.command import REGISTRY, Flags, helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -31,8 +31,7 @@ _FROM = {
     "artifact": "artifact to deploy to the cluster: name in the store, digest, host/name:tag or "
     "host/name@sha256:…; without it the environment's, made from its manifests",
     "identities": "file of age private keys; without it the one that LOCKGATE_AGE_IDENTITIES names",
-    "authority": "file with the certificates (PEM) that the registry's is signed by",
-    "insecure": "host that is spoken to by plain HTTP; may be repeated",
+    **REGISTRY,
 }
 
 

@@ -6,15 +6,10 @@ from typing import TYPE_CHECKING
 
 from invoke.tasks import task
 
-from lockgate.tasks.command import helps, reported
+from lockgate.tasks.command import REGISTRY, helps, reported
 
 if TYPE_CHECKING:
     from invoke.context import Context
-
-_SHARED = {
-    "authority": "file with the certificates (PEM) that the registry's is signed by",
-    "insecure": "host that is spoken to by plain HTTP; may be repeated",
-}
 
 
 @task(
@@ -27,7 +22,7 @@ _SHARED = {
         reference="name in the store, instead of a component",
         to="registry and folder to push to, host/prefix; without it the environment's",
         tag="tag in the registry; without it the environment and the commit, or with --to the commit",
-        **_SHARED,
+        **REGISTRY,
     ),
 )
 @reported
@@ -66,7 +61,7 @@ def push(
         "json",
         reference="host/name:tag, host/name@sha256:…, archive:PATH, or name:tag in the environment's registry",
         name="name in the store; without it the last part of the image's own",
-        **_SHARED,
+        **REGISTRY,
     ),
 )
 @reported
@@ -96,7 +91,7 @@ def pull(
         "json",
         origin="name in the store, host/name:tag, host/name@sha256:… or archive:PATH",
         to="place of the same form to copy to",
-        **_SHARED,
+        **REGISTRY,
     ),
 )
 @reported

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.tasks import task
 
-from lockgate.tasks.command import Flags, helps, reported, worded
+from lockgate.tasks.command import REGISTRY, Flags, helps, reported, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,9 +119,8 @@ def _fingerprint(text: str) -> str:
         "json",
         reference="name in the store, digest, host/name:tag, host/name@sha256:… or archive:PATH; may be repeated",
         require="what must hold instead of the environment's list: an entry, or `default`; may be repeated",
-        authority="file with the certificates (PEM) that the registry's is signed by",
-        insecure="host that is spoken to by plain HTTP; may be repeated",
         read_layers="read the layers of an image in a registry too; those of other places always are",
+        **REGISTRY,
     ),
 )
 @reported

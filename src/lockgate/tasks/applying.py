@@ -14,7 +14,7 @@ from lockgate.tasks import configuring, descending, places, publishing
 from lockgate.tasks.console import quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lockgate.base.settings import Environment
     from lockgate.config.model import Artifact
@@ -210,10 +210,17 @@ def plan_lines(changes: ChangeSet, *, details: bool = False) -> list[str]:
     return [*found, f"{'unchanged':<{_ACTION}}{same}"] if same else found
 
 
-def prove(ways: Ways, env: str, reference: str, identities: str) -> Proven:
+def prove(
+    ways: Ways,
+    env: str,
+    reference: str,
+    identities: str,
+    demand: Callable[[str], None] | None = None,
+) -> Proven:
     """Return an artifact that an environment trusts, with every image in it; nothing is changed anywhere.
 
-    Without a reference the environment's own artifact is made from the manifests, and signed, when that is not done.
+    Without a reference the environment's own artifact is made from the manifests, and signed, when that is not done;
+    `demand` makes what it needs and what was never built.
 
     Raises:
         TrustError: the artifact or an image is not trusted.
@@ -226,7 +233,7 @@ def prove(ways: Ways, env: str, reference: str, identities: str) -> Proven:
     session = ways.session
     text = reference
     if not text:
-        built, _ = configuring.build(session, env, ways=ways)
+        built, _ = configuring.build(session, env, ways=ways, demand=demand)
         publishing.sign(session, built)
         text = built.artifact.subject
     held = configuring.identities(session, identities)

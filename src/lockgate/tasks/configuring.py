@@ -13,7 +13,7 @@ from lockgate.tasks.gathering import NOTHING, Wanted, identities, name_of, overl
 from lockgate.tasks.session import user_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from lockgate.base.settings import Environment
@@ -79,7 +79,11 @@ def plan(
 
 
 def build(
-    session: Session, env: str, wanted: Wanted = NOTHING, ways: Ways | None = None
+    session: Session,
+    env: str,
+    wanted: Wanted = NOTHING,
+    ways: Ways | None = None,
+    demand: Callable[[str], None] | None = None,
 ) -> tuple[Built, bool]:
     """Render, pin and package; return what was made, and whether it is new.
 
@@ -88,6 +92,8 @@ def build(
         env: the environment; empty for the default one.
         wanted: what a person named.
         ways: how registries are reached.
+        demand: makes a component on demand that the manifests call and that was never built; asked only when the
+            artifact is not there as it should be.
 
     Raises:
         UsageError: there is nothing to package, a document is no object, an image has no digest, or the environment
@@ -117,6 +123,12 @@ def build(
         if kept is not None and _present(session, kept):
             _name(session, name, kept)
             return kept, False
+        lacking = needed(session, env) if demand else ()
+        if demand and lacking:
+            for one in lacking:
+                demand(one)
+            known = gathering.known(session, environment, wanted, reached)
+            inputs = gathering.inputs(session, env, wanted, read, source, known, render)
         registry = wanted.registry or environment.registry
         resources = _render(session, read, render, known, registry)
         built = _package(session, environment, env, wanted, name, resources, source, render, inputs)

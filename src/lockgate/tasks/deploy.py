@@ -12,6 +12,8 @@ from invoke.tasks import task
 from lockgate.tasks.command import REGISTRY, Flags, helps, reported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from invoke.context import Context
 
     from lockgate.deploy.model import Deployment
@@ -72,27 +74,30 @@ def deploy(
     asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
     # A wrong number is said before anything is built, signed or pushed.
     applying.options(session.settings.target(env)[1], asked)
-    if not artifact and not _provided(context, session, env, plan=plan):
+    if plan and not artifact and _lacks(session, env):
         return
     ways = _ways(session, authority, insecure)
-    _apply(ways, env, artifact, identities, asked, plan=plan, json=json)
 
+    def demand(name: str) -> None:
+        from lockgate.tasks import build, scan, sign
 
-def _provided(context: Context, session: Session, env: str, *, plan: bool) -> bool:
-    """Walk the flow for the components on demand that the manifests need; return whether there is more to do."""
-    from lockgate.tasks import build, configuring, scan, sign
-
-    needed = configuring.needed(session, env)
-    for name in needed:
-        if plan:
-            session.console.say("deploy", f"{name}  would be built, scanned and signed before")
-            continue
         build.build(context, component=name, env=env)
         scan.scan(context, component=name, env=env)
         sign.sign(context, component=name, env=env)
-    if plan and needed:
+
+    _apply(ways, env, artifact, identities, asked, plan=plan, json=json, demand=demand)
+
+
+def _lacks(session: Session, env: str) -> bool:
+    """Say which components on demand would have to be made first; return whether there are any."""
+    from lockgate.tasks import configuring
+
+    needed = configuring.needed(session, env)
+    for name in needed:
+        session.console.say("deploy", f"{name}  would be built, scanned and signed before")
+    if needed:
         session.console.block(["what the cluster would get is not known before that"])
-    return not (plan and needed)
+    return bool(needed)
 
 
 def _local(session: Session, component: str, env: str, *, plan: bool, json: bool) -> None:
@@ -119,7 +124,15 @@ def _ways(session: Session, authority: str, insecure: list[str] | None) -> Ways:
 
 
 def _apply(
-    ways: Ways, env: str, artifact: str, identities: str, asked: Asked, *, plan: bool, json: bool
+    ways: Ways,
+    env: str,
+    artifact: str,
+    identities: str,
+    asked: Asked,
+    *,
+    plan: bool,
+    json: bool,
+    demand: Callable[[str], None] | None = None,
 ) -> None:
     from lockgate.tasks import applying
     from lockgate.tasks.console import quantity
@@ -133,7 +146,7 @@ def _apply(
         applying.Said(session).planned(changes)
         session.console.block(["nothing was changed"])
     else:
-        proven = applying.prove(ways, env, artifact, identities)
+        proven = applying.prove(ways, env, artifact, identities, demand)
         applying.say_proven(session, proven)
         changes = applying.run(ways, env, proven, asked)
         words = ("created", "configured", "recreated", "deleted", "skipped", "unchanged")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Repository
 
-INV = (sys.executable, "-m", "invoke")
+INV = (sys.executable, "-m", "lockgate.tasks.program")
 
 SECRET = "the-value-of-a-secret-variable"
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-INV = (sys.executable, "-m", "invoke")
+INV = (sys.executable, "-m", "lockgate.tasks.program")
 
 needs_sandbox = pytest.mark.skipif(
     not namespaces.available() and find_engine() is None,

@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.conftest import Repository
 
-INV = (sys.executable, "-m", "invoke")
+INV = (sys.executable, "-m", "lockgate.tasks.program")
 
 SEED = 20261121
 MOMENTS = 14

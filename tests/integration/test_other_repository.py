@@ -102,7 +102,7 @@ def run_inv() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [python, "-m", "invoke", *arguments],
+            [python, "-m", "lockgate.tasks.program", *arguments],
             cwd=folder,
             capture_output=True,
             text=True,

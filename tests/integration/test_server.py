@@ -497,7 +497,7 @@ class Serve:
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start it with these arguments."""
         child = subprocess.Popen(
-            [sys.executable, "-m", "invoke", "registry.serve", *arguments],
+            [sys.executable, "-m", "lockgate.tasks.program", "registry.serve", *arguments],
             cwd=self.folder,
             env={**os.environ, "LOCKGATE_QUIET": "", **environment},
             stdout=subprocess.PIPE,

@@ -165,7 +165,7 @@ class Mini:
     ) -> subprocess.CompletedProcess[str]:
         """Run `inv` in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "invoke", *arguments],
+            [sys.executable, "-m", "lockgate.tasks.program", *arguments],
             cwd=self.path,
             env=self.environment | dict(env or {}),
             capture_output=True,
@@ -292,7 +292,7 @@ def built(template: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
     shutil.copytree(template / "repository", place)
     search = f"{template / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
-        [sys.executable, "-m", "invoke", "build", "scan", "sign"],
+        [sys.executable, "-m", "lockgate.tasks.program", "build", "scan", "sign"],
         cwd=place,
         env={**os.environ, "PATH": search, "LOCKGATE_CACHE": str(cache)},
         capture_output=True,

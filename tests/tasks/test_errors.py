@@ -115,7 +115,7 @@ def test_a_reader_that_went_away_is_141(command: str, built_mini: Mini) -> None:
     os.close(read)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "invoke", *command.split()],
+            [sys.executable, "-m", "lockgate.tasks.program", *command.split()],
             cwd=built_mini.path,
             env={**built_mini.environment, "PYTHONUNBUFFERED": ""},
             stdout=write,

@@ -32,7 +32,7 @@ def at_a_terminal(mini: Mini, *arguments: str, env: Mapping[str, str]) -> str:
     ours, theirs = pty.openpty()
     try:
         subprocess.run(
-            [sys.executable, "-m", "invoke", *arguments],
+            [sys.executable, "-m", "lockgate.tasks.program", *arguments],
             cwd=mini.path,
             env=mini.environment | {"TERM": "xterm-256color"} | dict(env),
             stdin=theirs,

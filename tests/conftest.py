@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
 
 pytest_plugins = ["tests.engine"]
@@ -10,3 +12,8 @@ pytest_plugins = ["tests.engine"]
 # examples keeps the unit tests within seconds; the next run tries others.
 settings.register_profile("lockgate", deadline=None, max_examples=50)
 settings.load_profile("lockgate")
+
+# A shell that starts something in the background lets it ignore Ctrl-C, and so would every process that a test
+# starts here. With a handler of our own they begin as they do in a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.cluster.conftest import NO_WAIT, Proof, lines
+from tests.cluster.conftest import NO_WAIT, Proof, Recorder, lines
 
 from lockgate.base.errors import (
     Conflict,
@@ -25,6 +25,8 @@ from lockgate.deploy.kube.target import Wanted
 
 if TYPE_CHECKING:
     from tests.cluster.conftest import Place
+
+    from lockgate.deploy.kube.model import ChangeSet
 
 TWO = """
 apiVersion: v1
@@ -386,6 +388,25 @@ def test_force_recreates_what_cannot_be_changed(place: Place) -> None:
     assert lines(place.plan(other, options)) == ["job recreated"]
     assert lines(place.apply(other, options)) == ["job recreated"]
     assert place.get("job/job")["metadata"]["uid"] != uid
+
+
+def test_force_does_not_delete_what_changed_since_the_plan(place: Place) -> None:
+    """The delete names the version that was looked at; the object stays, and the next run may judge it anew."""
+    place.apply(JOB)
+    uid = place.get("job/job")["metadata"]["uid"]
+
+    class Somebody(Recorder):
+        def planned(self, changes: ChangeSet) -> None:
+            super().planned(changes)
+            place.kubectl("annotate", "job/job", "note=keep")
+
+    target = replace(place.target(), events=Somebody())
+    other = JOB.replace('version: "1"', 'version: "2"')
+    options = Options(wait=0, recreate=True)
+    with pytest.raises(Conflict, match="was changed by somebody else after the plan was made"):
+        place.apply(other, options, target=target)
+    assert place.get("job/job")["metadata"]["uid"] == uid
+    assert lines(place.apply(other, options)) == ["job recreated"]
 
 
 def test_force_does_not_touch_what_a_wrong_manifest_is_about(place: Place) -> None:

@@ -396,6 +396,17 @@ def test_inspecting_with_verify_shows_nothing_that_is_not_trusted(
     assert mini.inv("config.inspect", "--verify", *form).code == 0
 
 
+def test_the_record_of_a_verified_artifact_has_its_verification(mini: Mini) -> None:
+    """Beside the fields that it has without; who verified is not lost on a machine that reads it."""
+    mini.inv("config.build", "config.sign")
+    plain = json.loads(mini.inv("config.inspect", "--json").out)
+    shown = json.loads(mini.inv("config.inspect", "--verify", "--json").out)
+    verification = shown.pop("verification")
+    assert shown == plain
+    assert (verification["subject"], verification["met"]) == (plain["subject"], True)
+    assert [one["name"] for one in verification["results"]] == ["signature", "provenance"]
+
+
 def test_images_are_printed_alone(mini: Mini) -> None:
     """One a line, sorted, each once: input for other tools."""
     write(mini, "all.yaml", "---\n".join([pod("a", "web"), pod("b", OTHER), pod("c", "web")]))

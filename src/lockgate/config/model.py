@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lockgate.base.canonical import Record
 from lockgate.build.model import Source
+from lockgate.sign.model import Verification
 
 
 class Artifact(Record, frozen=True):
@@ -26,6 +27,12 @@ class Artifact(Record, frozen=True):
     images: tuple[str, ...]
     """Every image that they run, `NAME@sha256:…`, sorted."""
     encrypted: bool
+
+
+class VerifiedArtifact(Artifact, frozen=True):
+    """An artifact, and what holds of an environment's requirements for it."""
+
+    verification: Verification
 
 
 class Built(Record, frozen=True):

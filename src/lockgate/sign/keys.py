@@ -109,6 +109,12 @@ def _from_secret(
     )
 
 
+def has_development_key(folder: Path) -> bool:
+    """Return whether `development_key` would make none, since the pair is there."""
+    # The public file is written last: where it is, the pair is complete.
+    return (folder / PUBLIC_FILE).is_file()
+
+
 def development_key(folder: Path) -> Signer:
     """Return the development key of this machine, made on first use.
 
@@ -120,11 +126,10 @@ def development_key(folder: Path) -> Signer:
         KeyRefused: the files are there and damaged.
     """
     private, public = folder / PRIVATE_FILE, folder / PUBLIC_FILE
-    # The public file is written last: where it is, the pair is complete.
-    if not public.is_file():
+    if not has_development_key(folder):
         _make_folder(folder)
         with exclusive(folder / ".lock"):
-            if not public.is_file():
+            if not has_development_key(folder):
                 _make_development_pair(private, public)
     found = PublicKey.parse(_read(public), name="development")
     what = f"development key {private}"

@@ -301,7 +301,7 @@ def inspect(
     if yaml:
         sys.stdout.write(plain)
     elif json:
-        ways.session.emit(artifact)
+        ways.session.emit(publishing.with_proof(artifact, proof) if proof else artifact)
     elif images:
         sys.stdout.write("".join(f"{one}\n" for one in artifact.images))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from lockgate.base.errors import TrustError, UsageError
+from lockgate.base.errors import SubjectMismatch, TrustError, UsageError
 from lockgate.config.model import Built
 from lockgate.oci.digest import Digest
 from lockgate.oci.reference import PinnedRef, is_tag
@@ -14,7 +14,7 @@ from lockgate.tasks import configuring, moving, places, signing, trusting
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lockgate.config.model import Artifact
+    from lockgate.config.model import Artifact, VerifiedArtifact
     from lockgate.config.resource import Resource
     from lockgate.oci.readable import Readable
     from lockgate.oci.transfer import Moved
@@ -163,6 +163,24 @@ def facts(
     if artifact.encrypted and not held:
         return artifact, ()
     return package.read(place, digest, identities=held, name=text)
+
+
+def with_proof(artifact: Artifact, proof: Verification) -> VerifiedArtifact:
+    """Return an artifact with its verification, as one record.
+
+    Raises:
+        SubjectMismatch: the verification is of something else.
+    """
+    import msgspec
+
+    from lockgate.config.model import VerifiedArtifact
+
+    if proof.subject != artifact.subject:
+        raise SubjectMismatch(
+            f"the verification is of {proof.subject}, the artifact is {artifact.subject}",
+            hint="run `inv config.inspect --verify` again",
+        )
+    return VerifiedArtifact(**msgspec.structs.asdict(artifact), verification=proof)
 
 
 def people(session: Session, artifact: Artifact, proof: Verification | None) -> dict[str, str]:

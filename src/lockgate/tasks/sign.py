@@ -77,8 +77,9 @@ def _plan(session: Session, image: Image, env: str) -> None:
     from lockgate.tasks import signing
 
     _, environment = session.settings.target(env)
-    key = signing.signer(session, environment)
-    if isinstance(key, KeylessSigner):
+    if signing.makes_key(session, environment):
+        who = "a development key, which would be made"
+    elif isinstance(key := signing.signer(session, environment), KeylessSigner):
         asked = key.claimed()
         who = f"{asked.label}, as {asked.issuer} has it"
     else:

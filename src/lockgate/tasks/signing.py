@@ -43,6 +43,13 @@ def signer(session: Session, environment: Environment) -> Signer | KeylessSigner
     return keys.load(environment.key, root=session.root, environ=os.environ, ask=_ask())
 
 
+def makes_key(session: Session, environment: Environment) -> bool:
+    """Return whether signing for an environment would make the development key first."""
+    from lockgate.sign import keys
+
+    return not environment.key and not keys.has_development_key(session.folder / "keys")
+
+
 def _ask() -> Callable[[str], str] | None:
     if not sys.stdin.isatty():
         return None

@@ -93,8 +93,14 @@ def asked(session: Session, env: str) -> str:
     )
 
 
-def trusted(session: Session, environment: Environment, name: str) -> Trust:
-    """Return whose signatures an environment trusts.
+def trusted(session: Session, environment: Environment, name: str, *, plan: bool = False) -> Trust:
+    """Return whose signatures an environment trusts; no key is made for that.
+
+    Args:
+        session: the repository.
+        environment: the environment.
+        name: its name.
+        plan: let a key stand for the development key that is not made yet.
 
     Raises:
         KeyRefused: a key or the trusted root cannot be read, or nobody is trusted.
@@ -107,7 +113,7 @@ def trusted(session: Session, environment: Environment, name: str) -> Trust:
     )
     root = _root(session, environment.trusted_root) if identities else None
     return Trust(
-        keys=_keys(session, environment, name, alone=not identities),
+        keys=_keys(session, environment, name, alone=not identities, plan=plan),
         development_key_allowed=environment.development_key,
         identities=identities,
         root=root,
@@ -115,7 +121,7 @@ def trusted(session: Session, environment: Environment, name: str) -> Trust:
 
 
 def _keys(
-    session: Session, environment: Environment, name: str, *, alone: bool
+    session: Session, environment: Environment, name: str, *, alone: bool, plan: bool
 ) -> tuple[PublicKey, ...]:
     from lockgate.sign import keys
     from lockgate.sign.keyless.signer import KeylessSigner
@@ -124,7 +130,15 @@ def _keys(
 
     if environment.public_keys:
         return keys.public_keys(environment.public_keys, root=session.root)
-    if environment.key or environment.development_key:
+    if _awaits_key(session, environment):
+        if plan:
+            return (_unmade(),)
+        if alone:
+            raise KeyRefused(
+                f"{name} trusts its development key alone, and there is none yet, so nothing is signed",
+                hint=f"`inv sign -e {name}` makes it and signs",
+            )
+    elif environment.key or environment.development_key:
         holder = signing.signer(session, environment)
         if not isinstance(holder, KeylessSigner):
             found = holder.public_key()
@@ -136,6 +150,22 @@ def _keys(
             hint=f"name `public_keys`, `identities` or a `key` of `{name}` in `lockgate.yaml`",
         )
     return ()
+
+
+def _awaits_key(session: Session, environment: Environment) -> bool:
+    """Return whether an environment trusts the development key, and that is not made yet."""
+    from lockgate.tasks import signing
+
+    takes = environment.development_key and not environment.public_keys
+    return takes and signing.makes_key(session, environment)
+
+
+def _unmade() -> PublicKey:
+    """Return a key of which nobody has the other half, to read requirements with that name it."""
+    from lockgate.sign.local import make_pair
+    from lockgate.sign.public_key import PublicKey
+
+    return PublicKey.parse(make_pair(b"", development=True)[1], name="development")
 
 
 def _root(session: Session, path: str) -> TrustedRoot:
@@ -211,10 +241,13 @@ def described(session: Session, env: str, entries: Sequence[str] = ()) -> list[s
     import json
 
     name, environment = session.settings.target(env)
-    trust = trusted(session, environment, name)
+    trust = trusted(session, environment, name, plan=True)
     requirement(session, env, trust, entries)
     content, _ = _wanted(session, env, entries)
-    people = [f"{one.name} {one.short}" for one in trust.keys]
+    if _awaits_key(session, environment):
+        people = ["the development key, which `inv sign` makes"]
+    else:
+        people = [f"{one.name} {one.short}" for one in trust.keys]
     people += [f"{one.name} {one.subject}" for one in trust.identities]
     wanted = content or ["signature", "sbom", "vuln", "provenance", "summary"]
     days = environment.database_max_age_days

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from lockgate.base.errors import Conflict, LockgateError
 from lockgate.config.order import place
 from lockgate.deploy.kube import crew, inventory, ownership, wait
+from lockgate.deploy.kube.drift import is_same
+from lockgate.deploy.kube.immutable import typed
 from lockgate.deploy.kube.look import Finding, Looker
 from lockgate.deploy.kube.model import Change, Options
 from lockgate.deploy.kube.ready import state_of
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from lockgate.config.resource import ResourceId
+    from lockgate.deploy.kube.answers import Body
     from lockgate.deploy.kube.desired import Desired
     from lockgate.deploy.kube.held import Held
     from lockgate.deploy.kube.inventory import Inventory
@@ -112,8 +115,8 @@ class Act:
         """Apply one object."""
         self._held.check()
         one, client = finding.desired, self._client
-        if finding.action == "recreated":
-            self._delete(finding)
+        if finding.replaced is not None:
+            self._delete(one, finding.replaced)
         elif finding.cleanup:
             self._clean(finding)
         applied = client.apply(
@@ -141,14 +144,37 @@ class Act:
             else:
                 return
 
-    def _delete(self, finding: Finding) -> None:
-        """Delete an object that is made anew, and wait until it is gone."""
-        one = finding.desired
-        if self._client.delete(one.kind, one.id, uid=finding.uid) is None:
-            return
+    def _delete(self, one: Desired, seen: Body) -> None:
+        """Delete an object that is made anew, and wait until it is gone.
+
+        Its status may have changed since it was looked at; it is still the object of the plan then.
+
+        Raises:
+            Conflict: anything else of it has changed, or it changes all the time. It is left as it is.
+            NotReady: it does not go in time.
+        """
+        for _ in range(_ATTEMPTS):
+            metadata = seen["metadata"]
+            uid, version = metadata["uid"], metadata["resourceVersion"]
+            try:
+                left = self._client.delete(one.kind, one.id, uid=uid, version=version)
+            except Conflict:
+                now = self._client.get(one.kind, one.id)
+                if now is None:
+                    return
+                if now["metadata"]["uid"] != uid or not is_same(seen, now):
+                    raise _changed(one) from None
+                seen = now
+            else:
+                if left is not None:
+                    self._await_gone(wait.Target(one.kind, one.id, uid))
+                return
+        raise _changed(one)
+
+    def _await_gone(self, one: wait.Target) -> None:
         left = wait.until_gone(
             self._client,
-            [wait.Target(one.kind, one.id, finding.uid)],
+            [one],
             seconds=self._options.wait or Options().wait,
             workers=1,
             check=self._held.check,
@@ -174,6 +200,15 @@ class Act:
                     hint="find out who, then run the same command again",
                 )
             self._target.events.note(f"{one.id.label} was changed by somebody else meanwhile")
+
+
+def _changed(one: Desired) -> Conflict:
+    return Conflict(
+        f"{one.id.label} was changed by somebody else after the plan was made, and is not deleted",
+        hint=f"see what it is now: `kubectl get {typed(one)} -o yaml --show-managed-fields`; then run the "
+        "same command again",
+        retryable=True,
+    )
 
 
 def await_ready(

@@ -57,6 +57,11 @@ def has_drifted(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return old is None or new is None or old["fieldsV1"] != new["fieldsV1"]
 
 
+def is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether an object says the same at two times, whatever its status does."""
+    return _content(old) == _content(new)
+
+
 def differences(
     live: Mapping[str, Any], wanted: Mapping[str, Any], *, secret: bool
 ) -> tuple[Difference, ...]:

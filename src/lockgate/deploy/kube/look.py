@@ -42,8 +42,8 @@ class Finding:
     differences: tuple[str, ...] = ()
     token: str = ""
     """What proves that it is as it should be, when it is."""
-    uid: str = ""
-    """Of the object that is there."""
+    replaced: Body | None = None
+    """The object that is there, when it is to be made anew."""
     cleanup: list[dict[str, Any]] = field(default_factory=list)
     """JSON patch that goes before the apply."""
     waits_for: str = ""
@@ -219,7 +219,6 @@ class Looker:
             "configured",
             note=note or ("" if lines else "which fields are ours"),
             differences=tuple(str(line) for line in lines),
-            uid=live["metadata"]["uid"],
             cleanup=cleanup,
         )
 
@@ -291,7 +290,7 @@ class Looker:
             one,
             "recreated",
             note=f"{fields} cannot be changed in place",
-            uid=live["metadata"]["uid"],
+            replaced=live,
         )
 
 

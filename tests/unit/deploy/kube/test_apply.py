@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +22,7 @@ from lockgate.base.errors import (
     UsageError,
 )
 from lockgate.deploy.kube import apply, delete
+from lockgate.deploy.kube.client import Client
 from lockgate.deploy.kube.connection import Answer
 from lockgate.deploy.kube.delete import repair
 from lockgate.deploy.kube.model import Options
@@ -30,6 +31,10 @@ from lockgate.deploy.kube.storage import Storage, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lockgate.config.resource import ResourceId
+    from lockgate.deploy.kube.discovery import Kind
+    from lockgate.deploy.kube.model import ChangeSet
 
 JOB = """
 apiVersion: batch/v1
@@ -345,6 +350,62 @@ def test_force_does_not_delete_what_is_never_to_be(cluster: Cluster) -> None:
     other = replace(NO_WAIT, recreate=True, take_over=True)
     with pytest.raises(Conflict, match=r"marked lockgate\.dev/prune: disabled"):
         cluster.apply(JOB.replace('"1"', '"2"'), other)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"spec": {"suspend": True}},
+        {"metadata": {"annotations": {"lockgate.dev/prune": "disabled"}}},
+    ],
+)
+def test_force_does_not_delete_what_changed_since_the_plan(
+    cluster: Cluster, content: dict[str, Any]
+) -> None:
+    """The plan was about another state of it; that somebody was there is said."""
+    cluster.apply(JOB)
+
+    def planned(changes: ChangeSet) -> None:
+        cluster.server.update("Job", "default", "job", "somebody", **content)
+
+    cluster.events.planned = planned  # type: ignore[method-assign]
+    with pytest.raises(
+        Conflict, match="Job/default/job was changed by somebody else after the plan"
+    ):
+        cluster.apply(JOB.replace('"1"', '"2"'), replace(NO_WAIT, recreate=True), artifact="2")
+    found = cluster.server.find("Job", "default", "job")
+    assert found is not None
+    assert found["spec"]["template"] == {"version": "1"}
+    assert cluster.entries() == ["job"]
+
+
+def test_force_deletes_what_changed_in_its_status_alone(cluster: Cluster) -> None:
+    """A job that runs writes it all the time."""
+    cluster.apply(JOB)
+
+    def planned(changes: ChangeSet) -> None:
+        cluster.server.update("Job", "default", "job", "controller", status={"active": 1})
+
+    cluster.events.planned = planned  # type: ignore[method-assign]
+    made = cluster.apply(JOB.replace('"1"', '"2"'), replace(NO_WAIT, recreate=True))
+    assert lines(made) == ["job recreated"]
+
+
+def test_force_names_what_changes_all_the_time(cluster: Cluster, monkeypatch: Any) -> None:
+    """After some attempts it is left as it is."""
+    cluster.apply(JOB)
+    plain = Client.delete
+
+    def delete(self: Client, kind: Kind, one: ResourceId, **words: Any) -> Any:
+        cluster.server.update(
+            "Job", "default", "job", "x", status={"at": len(cluster.server.requests)}
+        )
+        return plain(self, kind, one, **words)
+
+    monkeypatch.setattr(Client, "delete", delete)
+    with pytest.raises(Conflict, match="and is not deleted"):
+        cluster.apply(JOB.replace('"1"', '"2"'), replace(NO_WAIT, recreate=True))
+    assert cluster.server.find("Job", "default", "job") is not None
 
 
 def test_a_plan_is_refused_where_its_apply_would_be(cluster: Cluster) -> None:

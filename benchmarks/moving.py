@@ -61,7 +61,8 @@ def _push(full: Path, layout: Layout, host: str, home: Path, runs: int) -> None:
 
 def _pull(empty: Path, there: str, taken: Path, runs: int) -> None:
     def clean() -> None:
-        shutil.rmtree(empty / ".lockgate", ignore_errors=True)
+        # What is pulled, and not the checked settings: the peers have none, and a repository has read its own.
+        shutil.rmtree(empty / ".lockgate" / "store", ignore_errors=True)
         shutil.rmtree(taken, ignore_errors=True)
 
     ours = Command("inv pull", [*INV, "pull", there], empty, clean)

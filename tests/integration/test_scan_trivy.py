@@ -175,7 +175,7 @@ def look(store: Layout, located: Located, tmp_path: Path) -> Callable[..., Repor
         return scan(
             image,
             store,
-            trivy=Trivy(located, sandbox()),
+            trivy=Trivy(located, sandbox(), tmp_path / "work"),
             database=database,
             settings=Scan(**settings),  # type: ignore[arg-type]
             now=1,
@@ -330,9 +330,9 @@ def test_absent_database_is_not_a_clean_scan(
         look(image, advisories._replace(path=tmp_path / "empty"), scanners=("vuln",))
 
 
-def test_locks_are_audited(located: Located, advisories: DatabaseDir) -> None:
+def test_locks_are_audited(located: Located, advisories: DatabaseDir, tmp_path: Path) -> None:
     """The app's own lock has no known vulnerability, that of the vulnerable component has some."""
-    trivy = Trivy(located, sandbox())
+    trivy = Trivy(located, sandbox(), tmp_path / "work")
     assert trivy.audit(ROOT / "app" / "requirements.txt", advisories, Scan()) == ()
     lock = ROOT / "tests" / "components" / "vulnerable" / "requirements.txt"
     assert "CVE-2019-10906" in {one.id for one in trivy.audit(lock, advisories, Scan())}

@@ -8,9 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -18,11 +16,13 @@ import msgspec
 from lockgate.base.canonical import encode
 from lockgate.base.errors import CommandFailed, ReportUnreadable, ToolMissing
 from lockgate.base.process import TAIL, end_group
+from lockgate.base.scratch import Scratch, scratch
 from lockgate.oci.manifest import Index, index_bytes
 from lockgate.scan.model import Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lockgate.base.settings import Scan
     from lockgate.oci.layout import Layout
@@ -64,9 +64,17 @@ def sandbox() -> Sandbox:
 class Trivy:
     """A Trivy that was found, in a sandbox; the scanner that `scan` is given."""
 
-    def __init__(self, located: Located, inside: Sandbox) -> None:
+    def __init__(self, located: Located, inside: Sandbox, home: Path) -> None:
+        """Take what was found.
+
+        Args:
+            located: the executable.
+            inside: the sandbox.
+            home: where each run gets a folder of its own, and what killed runs left is removed.
+        """
         self._located = located
         self._inside = inside
+        self._home = home
 
     @property
     def scanner(self) -> Scanner:
@@ -117,12 +125,11 @@ class Trivy:
         wanted = _requirements(lock.read_text("utf-8"))
         if not wanted:
             return ()
-        with tempfile.TemporaryDirectory(prefix="lockgate-audit-") as name:
-            folder = Path(name)
-            (folder / _VIEW).mkdir()
-            shutil.copyfile(lock, folder / _VIEW / "requirements.txt")
+        with scratch(self._home) as place:
+            (place.path / _VIEW).mkdir()
+            shutil.copyfile(lock, place.path / _VIEW / "requirements.txt")
             with self._run_in(
-                folder, ["fs", *_common(settings, ["vuln"]), _VIEW], settings, database
+                place, ["fs", *_common(settings, ["vuln"]), _VIEW], settings, database
             ) as one:
                 seen = parse(one.report())
         missing = wanted - {_normal(package) for _, package in seen.packages}
@@ -149,12 +156,11 @@ class Trivy:
 
         if not files:
             return ()
-        with tempfile.TemporaryDirectory(prefix="lockgate-manifests-") as name:
-            folder = Path(name)
-            (folder / _VIEW).mkdir()
+        with scratch(self._home) as place:
+            (place.path / _VIEW).mkdir()
             for file, data in files.items():
-                (folder / _VIEW / file).write_bytes(data)
-            with self._run_in(folder, _config_arguments(settings), settings) as one:
+                (place.path / _VIEW / file).write_bytes(data)
+            with self._run_in(place, _config_arguments(settings), settings) as one:
                 seen = parse(one.report())
         missed = sorted(set(files) - set(seen.checked))
         if missed:
@@ -168,25 +174,25 @@ class Trivy:
     def _started(
         self, layout: Layout, manifest: Descriptor, database: DatabaseDir, settings: Scan
     ) -> Iterator[_Running]:
-        with tempfile.TemporaryDirectory(prefix="lockgate-scan-") as name:
-            folder = Path(name)
-            _view(folder / _VIEW, layout, manifest)
-            with self._run_in(folder, arguments(settings), settings, database) as running:
+        with scratch(self._home) as place:
+            _view(place.path / _VIEW, layout, manifest)
+            with self._run_in(place, arguments(settings), settings, database) as running:
                 yield running
 
     @contextlib.contextmanager
     def _run_in(
         self,
-        folder: Path,
+        place: Scratch,
         argv: Sequence[str],
         settings: Scan,
         database: DatabaseDir | None = None,
     ) -> Iterator[_Running]:
-        (folder / "cache").mkdir()
+        cache = place.path / "cache"
+        cache.mkdir()
         if database is not None:
-            (folder / "cache" / "db").symlink_to((database.path / "db").resolve())
+            (cache / "db").symlink_to((database.path / "db").resolve())
         whole = self._inside.wrap([os.fspath(self._located.path), *argv])
-        running = _Running(whole, folder, settings.timeout)
+        running = _Running(whole, place, settings.timeout)
         try:
             yield running
         finally:
@@ -197,8 +203,8 @@ class Trivy:
 class _Running:
     """One Trivy at work in its folder. What it says goes to a file, so no pipe can fill up."""
 
-    def __init__(self, argv: Sequence[str], folder: Path, timeout: int) -> None:
-        self._folder = folder
+    def __init__(self, argv: Sequence[str], place: Scratch, timeout: int) -> None:
+        self._folder = folder = place.path
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         # Nothing else of this process's environment: no token, no proxy, no TRIVY_ setting.
@@ -213,6 +219,8 @@ class _Running:
                     env=environment,
                     cwd=folder,
                     start_new_session=True,
+                    # Without a sandbox it may outlive us; its folder must not be taken away then.
+                    pass_fds=(place.lock,),
                 )
             except OSError as error:
                 raise ToolMissing(

@@ -126,4 +126,6 @@ def _audit(session: Session, lock: Path, chosen: DatabaseDir) -> tuple[Finding, 
     from lockgate.scan.trivy import Trivy, sandbox
 
     located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
-    return Trivy(located, sandbox()).audit(lock, chosen, session.settings.scan)
+    return Trivy(located, sandbox(), user_cache() / "work").audit(
+        lock, chosen, session.settings.scan
+    )

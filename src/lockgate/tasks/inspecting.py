@@ -142,7 +142,7 @@ def _inspect(
     from lockgate.scan.trivy import Trivy, sandbox
 
     located = trivy_install.locate(os.environ.get("PATH", ""), user_cache())
-    trivy = Trivy(located, sandbox())
+    trivy = Trivy(located, sandbox(), user_cache() / "work")
     return inspect(
         resources,
         environment=target.name,

@@ -123,7 +123,7 @@ def run(session: Session, image: Image, chosen: DatabaseDir, depends: dict[str, 
         report = scan(
             image,
             session.layout,
-            trivy=Trivy(located, sandbox()),
+            trivy=Trivy(located, sandbox(), user_cache() / "work"),
             database=chosen,
             settings=session.settings.scan,
             now=int(time.time()),

@@ -29,7 +29,7 @@ OPEN = Sandbox("none", list)
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make temporary folders below a folder that a test can look into; its name is a trap for Trivy."""
+    """Work below a folder that a test can look into; its name is a trap for Trivy."""
     folder = tmp_path / "a:b@c"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -37,8 +37,14 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(path: Path, inside: Sandbox = OPEN) -> Trivy:
-    """Return a scanner around an executable."""
-    return Trivy(Located(path, "0.76.0", "sha256:" + "e" * 64, "path"), inside)
+    """Return a scanner around an executable, which works below that folder."""
+    home = Path(tempfile.gettempdir()) / "work"
+    return Trivy(Located(path, "0.76.0", "sha256:" + "e" * 64, "path"), inside, home)
+
+
+def left(temporary: Path) -> list[str]:
+    """Return what is left of a scan."""
+    return [one.name for one in (temporary / "work").iterdir() if one.name != ".lock"]
 
 
 def scan(
@@ -107,8 +113,24 @@ def test_working_folder_is_fresh_and_goes_away(
     scan(made(fake_trivy()), image, layout, database)
     folders = {call["cwd"] for call in calls(tmp_path)}
     assert len(folders) == 2
-    assert all(Path(one).parent == temporary for one in folders)
-    assert not list(temporary.iterdir())
+    assert all(Path(one).parent.parent == temporary / "work" for one in folders)
+    assert not left(temporary)
+
+
+def test_a_scan_removes_what_a_killed_one_left(
+    image: Image,
+    layout: Layout,
+    database: DatabaseDir,
+    fake_trivy: Callable[..., Path],
+    temporary: Path,
+) -> None:
+    """Its reports quote the image, secrets included, and its caches are large."""
+    abandoned = temporary / "work" / "work-killed" / "in"
+    abandoned.mkdir(parents=True)
+    (abandoned / "report.json").write_text("{}")
+    (abandoned.parent / "lock").touch()
+    scan(made(fake_trivy()), image, layout, database)
+    assert not left(temporary)
 
 
 def test_arguments_keep_everything() -> None:
@@ -155,7 +177,7 @@ def test_hang_is_ended(
     with pytest.raises(CommandFailed, match="did not finish within 1 s") as caught:
         scan(made(fake_trivy("hang")), image, layout, database, timeout=1)
     assert "scan.timeout" in caught.value.hint
-    assert not list(temporary.iterdir())
+    assert not left(temporary)
     for call in calls(tmp_path):
         assert not any(_works_in(call["cwd"]))
 
@@ -215,7 +237,7 @@ def test_lock_is_audited(
     (call,) = calls(tmp_path)
     assert set(call["env"]) - {"LC_CTYPE"} == {"PATH", "HOME", "TMPDIR"}
     assert {"--offline-scan", "--skip-db-update"} <= set(call["argv"])
-    assert not list(temporary.iterdir())
+    assert not left(temporary)
 
 
 def test_unseen_requirement_is_an_error(
@@ -282,7 +304,7 @@ def test_manifests_are_looked_at(
     (call,) = calls(tmp_path)
     assert set(call["env"]) - {"LC_CTYPE"} == {"PATH", "HOME", "TMPDIR"}
     assert {"--skip-check-update", "--include-non-failures"} <= set(call["argv"])
-    assert not list(temporary.iterdir())
+    assert not left(temporary)
 
 
 def test_a_manifest_that_was_passed_over_is_an_error(fake_trivy: Callable[..., Path]) -> None:

@@ -84,6 +84,14 @@ class TrustError(LockgateError):
 class SignatureInvalid(TrustError):
     """A signature exists and does not verify with the given key."""
 
+    NOBODY = "?"
+
+    def __init__(self, message: str, *, hint: str = "", stranger: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stranger = stranger
+        """Who signed and is not trusted, as a certificate names them, or `NOBODY` for a key that is not known.
+        Empty when that is not the reason."""
+
 
 class AttestationMissing(TrustError):
     """Evidence that a requirement names is absent."""

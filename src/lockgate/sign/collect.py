@@ -48,10 +48,15 @@ def collect(place: Readable, subject: str, trust: Trust, *, now: int) -> Finding
     ]
     return Findings(
         subject=subject,
-        evidence=tuple(one for one in found if isinstance(one, Evidence)),
+        evidence=tuple(sorted((one for one in found if isinstance(one, Evidence)), key=_place)),
         faults=tuple(one for one in found if isinstance(one, Fault)),
         now=now,
     )
+
+
+def _place(one: Evidence) -> tuple[str, str, bytes]:
+    """Return where a piece stands: no store lists them in an order that means something."""
+    return one.digest, one.key.fingerprint, one.signature
 
 
 def _bundles(place: Readable, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
@@ -65,7 +70,7 @@ def _bundles(place: Readable, subject: str, trust: Trust) -> Iterator[Evidence |
             # In the older form the same envelope is a layer, whose bytes are known then.
             place.offer(encode(dsse.build(inside.payload, inside.signature)))
         except TrustError as error:
-            yield _fault(listed_as, error)
+            yield _fault(listed_as, error, referrer.digest)
 
 
 def _attestations(
@@ -85,7 +90,7 @@ def _attestations(
                     payload, signature, subject=subject, listed_as=listed_as, trust=trust
                 )
         except TrustError as error:
-            yield _fault(listed_as, error)
+            yield _fault(listed_as, error, layer.digest)
 
 
 def _signatures(place: Readable, subject: str, trust: Trust) -> Iterator[Evidence | Fault]:
@@ -98,7 +103,7 @@ def _signatures(place: Readable, subject: str, trust: Trust) -> Iterator[Evidenc
             signature = layer.annotations.get(legacy.SIGNATURE, "")
             yield from_simple_signing(data, signature, subject=subject, trust=trust)
         except TrustError as error:
-            yield _fault(predicate.SIGNATURE, error)
+            yield _fault(predicate.SIGNATURE, error, layer.digest)
 
 
 def _layers(place: Readable, subject: str, kind: str) -> Iterator[Descriptor | Fault]:
@@ -106,11 +111,12 @@ def _layers(place: Readable, subject: str, kind: str) -> Iterator[Descriptor | F
         try:
             yield from legacy.layers(place, entry)
         except TrustError as error:
-            yield _fault(predicate.SIGNATURE if kind == legacy.SIGNATURES else "", error)
+            listed_as = predicate.SIGNATURE if kind == legacy.SIGNATURES else ""
+            yield _fault(listed_as, error, entry.digest)
 
 
-def _fault(listed_as: str, error: TrustError) -> Fault:
+def _fault(listed_as: str, error: TrustError, digest: str) -> Fault:
     if isinstance(error, DigestMismatch):
         # Not a signature that does not hold, but a store that cannot be relied on.
         raise error
-    return Fault(predicate_type=listed_as, error=error)
+    return Fault(predicate_type=listed_as, error=error, digest=digest)

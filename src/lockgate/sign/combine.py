@@ -9,6 +9,7 @@ import msgspec
 
 from lockgate.base.errors import AttestationMissing, KeyRefused, TrustError, UsageError
 from lockgate.sign.model import Result
+from lockgate.sign.refusal import Refusal, most_telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,15 +108,18 @@ def proven(
     every = findings.of(kind) if only is None else only
     counted = [one for one in every if not by.keys or one.key.fingerprint in by.keys]
     details: dict[PublicKey | Identity, str] = {}
-    why: TrustError | None = None
+    refusals: list[Refusal] = []
     for one in counted:
         try:
             details.setdefault(one.key, look(one, findings))
         except TrustError as error:
-            why = why or error
+            refusals.append(Refusal(error, one.digest))
         except (UsageError, ValueError, OverflowError) as error:
             # A trusted key signed it, but a date or a number in it is not one.
-            why = why or AttestationMissing(f"it does not say what it should: {error}")
+            wrong = AttestationMissing(f"it does not say what it should: {error}")
+            refusals.append(Refusal(wrong, one.digest))
+    # Where an order is given, the first piece counts most, and so does what is wrong with it.
+    why = most_telling(refusals if only is None else refusals[:1])
     signed = ", ".join(key.label for key in details)
     if details and len(details) >= by.quorum:
         first = next(iter(details.values()))
@@ -125,7 +129,7 @@ def proven(
         return unmet(name, AttestationMissing(f"{few}; {why.message}" if why else few))
     if why is not None:
         return unmet(name, why)
+    stored = list(findings.refusals(kind))
     if every:
-        return unmet(name, KeyRefused("signed, but not with a required key"))
-    fault = findings.fault(kind)
-    return unmet(name, fault or AttestationMissing(f"no {name} is attested"))
+        stored.append(Refusal(KeyRefused("signed, but not with a required key")))
+    return unmet(name, most_telling(stored) or AttestationMissing(f"no {name} is attested"))

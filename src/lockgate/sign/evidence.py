@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.base.errors import KeyRefused, SignatureInvalid, TrustError, UsageError
 from lockgate.oci.digest import Digest
 from lockgate.sign import bundle, dsse, predicate, simplesigning, statement
+from lockgate.sign.refusal import Refusal
 
 if TYPE_CHECKING:
     from lockgate.sign.keyless.identity import Identity
@@ -51,6 +52,8 @@ class Fault:
     predicate_type: str
     """As it is listed; what it really holds may be unknown. Empty when nothing says what it is."""
     error: TrustError
+    digest: str = ""
+    """Digest of what is stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +71,11 @@ class Findings:
         """Return the evidence of one type."""
         return tuple(one for one in self.evidence if one.predicate_type == predicate_type)
 
-    def fault(self, predicate_type: str) -> TrustError | None:
-        """Return why something of this type, or of no type that is known, is no evidence; None without any."""
+    def refusals(self, predicate_type: str) -> tuple[Refusal, ...]:
+        """Return why what is listed as this type is no evidence; without any, what is listed as no type."""
         wanted = [one for one in self.faults if one.predicate_type == predicate_type]
         unknown = [one for one in self.faults if not one.predicate_type]
-        return next((one.error for one in wanted + unknown), None)
+        return tuple(Refusal(one.error, one.digest) for one in wanted or unknown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,10 +126,12 @@ class Trust:
         return key
 
     def _unknown(self) -> SignatureInvalid:
-        known = ", ".join(key.label for key in self.keys)
+        people = [*(key.label for key in self.keys), *(one.label for one in self.identities)]
+        known = ", ".join(people)
         return SignatureInvalid(
             f"signed with a key that is not trusted here, or changed since; trusted: {known}",
             hint="sign with a trusted key, or add its public half to `public_keys`",
+            stranger=SignatureInvalid.NOBODY,
         )
 
 
@@ -158,6 +163,7 @@ def _certified(data: bytes, subject: str, listed_as: str, trust: Trust) -> Evide
         raise SignatureInvalid(
             "signed by a certificate, and no identity is trusted here",
             hint="sign with a trusted key, or add the identity to `identities`",
+            stranger=SignatureInvalid.NOBODY,
         )
     from lockgate.sign.keyless.verify import verify_envelope
 

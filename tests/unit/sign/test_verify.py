@@ -246,6 +246,71 @@ def test_junk_beside_good_evidence_does_no_harm(
     assert check().met
 
 
+@pytest.mark.parametrize(
+    ("told", "error", "words"),
+    [
+        ("other", SubjectMismatch, "subject is"),
+        ("changed", SignatureInvalid, "does not verify with"),
+        ("developer", KeyRefused, "development key"),
+        ("stranger", SignatureInvalid, "not trusted here"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1], ids=["as listed", "reversed"])
+def test_of_several_refusals_the_most_telling_one_is_named(
+    told: str,
+    error: type[TrustError],
+    words: str,
+    order: int,
+    world: World,
+    signer: LocalSigner,
+    stranger: LocalSigner,
+    developer: LocalSigner,
+    make_world: Callable[..., World],
+    check: Callable[..., Verification],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each and every less telling one lie beside the image; in which order they are listed does not matter."""
+    kind = predicate.SIGNATURE
+    reasons = ["other", "changed", "developer", "stranger"]
+    lying = reasons[reasons.index(told) :]
+    world.sign(stranger, formats=("bundle",))
+    if "developer" in lying:
+        world.sign(developer, formats=("bundle",), development_key_allowed=True)
+    payload = Bundles(world.layout, world.image.subject).held(kind).payload
+    other = make_world(salt="other")
+    other.sign(signer, formats=("bundle",))
+    foreign = Bundles(other.layout, other.image.subject).held(kind)
+    forged = bundle.build(payload, foreign.signature, hint=signer.public_key().hint)
+    replayed = Bundles(other.layout, other.image.subject).raw(kind)
+    for name, data in (("changed", forged), ("other", replayed)):
+        if name in lying:
+            referrers.attach(world.layout, world.image.subject, data, kind)
+    listed = referrers.listed
+    monkeypatch.setattr(referrers, "listed", lambda *words: listed(*words)[::order])
+    found = check(keys=[signer.public_key(), developer.public_key()])
+    assert result(found, kind).error == error.__name__
+    assert words in result(found, kind).detail
+
+
+def test_what_is_said_of_a_good_image_does_not_depend_on_the_order(
+    world: World,
+    signer: LocalSigner,
+    stranger: LocalSigner,
+    check: Callable[..., Verification],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two trusted keys have signed it; every machine names the same one."""
+    world.sign(signer)
+    world.sign(stranger)
+    listed, layers = referrers.listed, legacy.layers
+    keys = [signer.public_key(), stranger.public_key()]
+    first = check(keys=keys)
+    monkeypatch.setattr(referrers, "listed", lambda *words: listed(*words)[::-1])
+    monkeypatch.setattr(legacy, "layers", lambda *words: layers(*words)[::-1])
+    assert first.met
+    assert check(keys=keys) == first
+
+
 def test_the_development_key_is_refused(
     world: World, developer: LocalSigner, check: Callable[..., Verification]
 ) -> None:

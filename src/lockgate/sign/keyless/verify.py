@@ -110,4 +110,5 @@ def _known(identity: Identity, trusted: Sequence[Identity]) -> Identity:
     raise SignatureInvalid(
         f"signed by {identity.subject}, as {identity.issuer} has it, who is not trusted here",
         hint="sign as someone who is trusted, or add the identity to `identities`",
+        stranger=identity.subject or SignatureInvalid.NOBODY,
     )

@@ -93,7 +93,10 @@ class Act:
 
     def _ask(self, waiting: Sequence[Desired]) -> list[Finding]:
         """Ask about objects whose definitions are there by now."""
-        looker = Looker(self._client, self._target.owner, self._options, self._target.now)
+        target = self._target
+        looker = Looker(
+            self._client, target.owner, self._options, target.now, former=target.former
+        )
         return looker.findings(waiting, looker.live(waiting, self._intent, ()), {})
 
     def _stage(self, findings: Sequence[Finding]) -> None:
@@ -137,8 +140,16 @@ class Act:
                 client.patch(one.kind, one.id, patch)
             except Conflict:
                 live = client.get(one.kind, one.id)
-                take_over = self._options.take_over
-                patch = ownership.cleanup(live, one.body, take_over=take_over) if live else []
+                patch = (
+                    ownership.cleanup(
+                        live,
+                        one.body,
+                        take_over=self._options.take_over,
+                        served=finding.served,
+                    )
+                    if live
+                    else []
+                )
                 if not patch:
                     return
             else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lockgate.base.errors import Conflict, InventoryLost, LockgateError, Moved, UsageError
-from lockgate.deploy.kube import inventory, permissions, prune, scan
+from lockgate.deploy.kube import former, inventory, permissions, prune, scan
 from lockgate.deploy.kube.model import Change, ChangeSet
 from lockgate.deploy.kube.remove import remove
 
@@ -76,10 +76,7 @@ def _look(target: Target, options: Options) -> tuple[Stored, list[prune.Stale]]:
     client = target.client
     stored = target.storage.read()
     if not stored.version:
-        raise UsageError(
-            f"there is no inventory {target.owner}",
-            hint="`inv deploy.inventories` lists those that there are",
-        )
+        raise former.absent(target)
     pairs = []
     needs = [
         permissions.Need(verb, "", "configmaps", target.owner.namespace)

@@ -12,7 +12,7 @@ from lockgate.base.canonical import Foreign
 from lockgate.base.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from lockgate.config.resource import ResourceId
 
@@ -90,6 +90,19 @@ class Kinds:
         """Return a kind; without a version in the one that the server prefers."""
         versions = self._versions.get((group, kind), {})
         return versions.get(version) if version else next(iter(versions.values()), None)
+
+    def versions(self, group: str, kind: str) -> tuple[Kind, ...]:
+        """Return a kind in every version in which it is served, the preferred one first."""
+        return tuple(self._versions.get((group, kind), {}).values())
+
+    def serves(self, kind: Kind) -> Callable[[str], bool]:
+        """Return a function that says whether a kind is served in an `apiVersion`; of other groups it knows nothing."""
+
+        def serves(api_version: str) -> bool:
+            group, _, version = api_version.rpartition("/")
+            return group != kind.group or self.find(group, kind.kind, version) is not None
+
+        return serves
 
     def of(self, one: ResourceId, api_version: str) -> Kind:
         """Return the kind of an object.

@@ -23,6 +23,7 @@ _THE_CLUSTERS = (
 _KEYS = ("name", "containerPort", "port", "mountPath", "type", "key", "ip", "host")
 """Fields by which items of a list are told apart, as people do."""
 
+_BOOKS = ("fieldsV1", "apiVersion")
 _MISSING: Any = object()
 
 
@@ -54,7 +55,8 @@ def has_drifted(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     if _content(live) != _content(wanted):
         return True
     old, new = entry(live), entry(wanted)
-    return old is None or new is None or old["fieldsV1"] != new["fieldsV1"]
+    # The version counts, too: the cluster drops the books of one that it serves no more.
+    return old is None or new is None or any(old.get(key) != new.get(key) for key in _BOOKS)
 
 
 def is_same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

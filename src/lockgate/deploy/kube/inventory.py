@@ -16,10 +16,11 @@ S1.57). So whatever a run leaves behind, the record names at least all of it.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -49,6 +50,13 @@ _LATEST = 1 << 33
 """Seconds since 1970 that no time of a record reaches."""
 LARGEST = 1_000_000
 """Bytes that a ConfigMap may hold, with some left for labels: the API server takes 1 MiB."""
+
+_PART = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_LONGEST_NAME = 63
+"""Characters of a label's value (Kubernetes, "Labels and Selectors")."""
+_FORMERLY_LONGEST = 59
+_DIGITS = 16
+"""Hexadecimal digits that tell apart names that were cut."""
 
 _COMPONENT = {
     "app.kubernetes.io/component": "inventory",
@@ -118,16 +126,51 @@ class _Line(Foreign, frozen=True):
     stale: bool = False
 
 
+class Names(NamedTuple):
+    """What the inventory of an environment is called."""
+
+    name: str
+    former: str = ""
+    """What it was called before names were unambiguous; empty when that is the same."""
+
+
+def names_of(project: str, environment: str) -> Names:
+    """Return the name of an environment's inventory, which no other project and environment have.
+
+    `shop-dev`, where neither part has a hyphen; else `shop-api.dev`. A dot is in no part, so `a-b.c` and `a.b-c` are
+    two. What is longer than a label's value may be is cut, with a digest of the whole in the middle.
+
+    Raises:
+        UsageError: one of them cannot be part of a name.
+    """
+    for what, text in (("project", project), ("environment", environment)):
+        if not re.fullmatch(_PART, text):
+            raise UsageError(
+                f"the {what} {text!r} cannot be part of an inventory's name",
+                hint="lower-case letters, digits and hyphens, a letter or digit first and last",
+            )
+    joined = f"{project}-{environment}"
+    if joined.count("-") == 1 and len(joined) <= _LONGEST_NAME:
+        return Names(joined)
+    name = f"{project}.{environment}"
+    if len(name) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
+        ends = (one[: (_LONGEST_NAME - _DIGITS) // 2 - 1].rstrip("-") for one in (project, environment))
+        name = f".{digest}.".join(ends)
+    return Names(name, joined if len(joined) <= _FORMERLY_LONGEST else "")
+
+
 def check_name(name: str) -> str:
-    """Return the name of an inventory, which is also a label's value.
+    """Return the name of an inventory, which is also a label's value and the end of a ConfigMap's name.
 
     Raises:
         UsageError: it cannot be one.
     """
-    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,57}[a-z0-9])?", name):
+    if len(name) > _LONGEST_NAME or not re.fullmatch(rf"{_PART}(?:\.{_PART})*", name):
         raise UsageError(
             f"{name!r} is no name of an inventory",
-            hint="lower-case letters, digits and hyphens, at most 59 of them",
+            hint=f"lower-case letters, digits, hyphens and dots, at most {_LONGEST_NAME} of them; "
+            "`inv deploy.inventories` lists those that there are",
         )
     return name
 

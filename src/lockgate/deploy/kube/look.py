@@ -46,6 +46,8 @@ class Finding:
     """The object that is there, when it is to be made anew."""
     cleanup: list[dict[str, Any]] = field(default_factory=list)
     """JSON patch that goes before the apply."""
+    served: Callable[[str], bool] | None = None
+    """Whether its kind is served in a version, when its books name one in which it is not."""
     waits_for: str = ""
     """The definition that must exist before the cluster can be asked; empty when it was."""
     is_ready: bool = False
@@ -75,9 +77,16 @@ class Looker:
     """Asks one cluster about one inventory."""
 
     def __init__(
-        self, client: Client, owner: Owner, options: Options, now: Callable[[], float]
+        self,
+        client: Client,
+        owner: Owner,
+        options: Options,
+        now: Callable[[], float],
+        *,
+        former: Owner | None = None,
     ) -> None:
         self._client, self._owner, self._options, self._now = client, owner, options, now
+        self._former = former
 
     def live(
         self, desired: Sequence[Desired], known: Inventory, stale: Sequence[tuple[Entry, Kind]]
@@ -203,6 +212,10 @@ class Looker:
             if error.status != 422:
                 raise
             return self._replacement(one, live, error)
+        except ClusterError as error:
+            if error.status != 500:
+                raise
+            return self._outdated(one, live or self._client.get(one.kind, one.id), error)
         if wanted.created:
             return Finding(one, "created")
         live = live or self._client.get(one.kind, one.id)
@@ -222,6 +235,26 @@ class Looker:
             cleanup=cleanup,
         )
 
+    def _outdated(self, one: Desired, live: Body | None, error: ClusterError) -> Finding:
+        """Return what happens to an object of which the cluster cannot say it, until its books are put in order.
+
+        Raises:
+            ClusterError: that is not the reason.
+        """
+        served = self._client.kinds.serves(one.kind)
+        if live is None or not ownership.is_outdated(live, served):
+            raise error
+        known = "its books name a version that is served no more"
+        return Finding(
+            one,
+            "configured",
+            note=", ".join(part for part in (self._adopted(one, live), known) if part),
+            cleanup=ownership.cleanup(
+                live, one.body, take_over=self._options.take_over, served=served
+            ),
+            served=served,
+        )
+
     def _adopted(self, one: Desired, live: Body) -> str:
         """Say whose an object was; nothing when it is ours.
 
@@ -229,6 +262,8 @@ class Looker:
             Conflict: it is another inventory's, and nobody said to take it over.
         """
         other = ownership.owner(live)
+        if other is not None and other == self._former:
+            return f"moves here from the inventory {other}, as it was called before"
         if other is not None and other != self._owner:
             if not self._options.take_over:
                 raise Conflict(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 MANAGER = "lockgate"
@@ -110,17 +110,45 @@ def is_untouched(seen: str, body: Mapping[str, Any]) -> bool:
     return bool(seen) and seen == token(seen.partition(".")[0], body)
 
 
+def is_outdated(body: Mapping[str, Any], served: Callable[[str], bool]) -> bool:
+    """Return whether the books name a version that is served no more.
+
+    Where a CustomResourceDefinition has dropped it, the cluster cannot apply the object then.
+
+    Args:
+        body: the object.
+        served: whether its kind is served in an `apiVersion`.
+    """
+    managed = body["metadata"].get("managedFields") or ()
+    return any(not served(one.get("apiVersion", "")) for one in managed)
+
+
 def cleanup(
-    body: Mapping[str, Any], desired: Mapping[str, Any], *, take_over: bool
+    body: Mapping[str, Any],
+    desired: Mapping[str, Any],
+    *,
+    take_over: bool,
+    served: Callable[[str], bool] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the JSON patch that makes an object ready for our apply; empty when it is.
 
     kubectl's annotation goes, kubectl's fields become ours, so that what the manifest no longer has goes too.
     A number of replicas that was ours and now is an autoscaler's is put in other hands, since the cluster would
     set it to 1 the moment that nobody owns it.
+
+    Args:
+        body: the object as it is.
+        desired: what is applied after.
+        take_over: take what somebody applied with kubectl on the server's side, too.
+        served: whether its kind is served in an `apiVersion`; given when the object is outdated. The fields of such
+            a version are kept under the same names in the object's own, since nobody could apply it else, and the
+            next write by anybody would lose all the books.
     """
     metadata = body["metadata"]
-    managed: list[dict[str, Any]] = list(metadata.get("managedFields") or ())
+    held: list[dict[str, Any]] = list(metadata.get("managedFields") or ())
+    managed = held
+    if served is not None:
+        managed = _renamed(held, body["apiVersion"], served)
     absorbed = _RESIDUE + (_KUBECTL if take_over else ())
     residue = [
         one
@@ -131,7 +159,7 @@ def cleanup(
     if residue:
         changed = _absorb(changed, residue, body["apiVersion"])
     patch: list[dict[str, Any]] = []
-    if changed != managed:
+    if changed != held:
         patch.append({"op": "replace", "path": "/metadata/managedFields", "value": changed})
     if LAST_APPLIED in (metadata.get("annotations") or {}):
         path = "/metadata/annotations/" + LAST_APPLIED.replace("/", "~1")
@@ -149,11 +177,32 @@ def conflicts_are_residue(causes: tuple[tuple[str, str, str], ...]) -> bool:
     return bool(causes) and all(any(f'"{name}"' in text for name in names) for _, _, text in causes)
 
 
+def _renamed(
+    managed: list[dict[str, Any]], api_version: str, served: Callable[[str], bool]
+) -> list[dict[str, Any]]:
+    """Return the books without versions that are served no more; equal entries are united."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for one in managed:
+        version = one["apiVersion"] if served(one["apiVersion"]) else api_version
+        key = (one["manager"], one["operation"], version, one.get("subresource", ""))
+        fields = one.get("fieldsV1") or {}
+        if key in found:
+            fields = _union(found[key]["fieldsV1"], fields)
+        found[key] = {**one, "apiVersion": version, "fieldsV1": fields}
+    return list(found.values())
+
+
 def _absorb(
     managed: list[dict[str, Any]], residue: list[dict[str, Any]], api_version: str
 ) -> list[dict[str, Any]]:
-    """Return the books with `residue` merged into our entry."""
+    """Return the books with `residue` merged into our entry.
+
+    Fields of one version stay in it, since the cluster converts them. Those of several are united by their names.
+    """
     own = next((one for one in managed if _is_own(one)), None)
+    versions = {one["apiVersion"] for one in residue}
+    if own is None and len(versions) == 1:
+        (api_version,) = versions
     fields: Any = own["fieldsV1"] if own else {}
     for one in residue:
         fields = _union(fields, one.get("fieldsV1") or {})

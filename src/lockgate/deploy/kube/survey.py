@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.base.errors import Conflict, Forbidden, InventoryLost, UsageError
 from lockgate.config.order import order
 from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube import crew, permissions, prune
+from lockgate.deploy.kube import crew, former, permissions, prune
 from lockgate.deploy.kube.desired import prepare
 from lockgate.deploy.kube.discovery import CRD, kinds_of
 from lockgate.deploy.kube.look import Finding, Looker
@@ -57,13 +57,13 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
     kinds = client.kinds.with_definitions(definitions)
     desired = prepare(order(wanted.resources), target.owner, kinds)
     permissions.check(client, _needs(desired, target, options), workers=workers)
-    stored = target.storage.read()
+    stored = former.begin(target, target.storage.read(), wanted)
     known = stored.inventory
     ids = {one.id for one in desired}
     stale = [(entry, _kind(client, entry)) for entry in known.entries if entry.id not in ids]
     if stale:
         permissions.check(client, _needs_of(stale, options), workers=workers)
-    looker = Looker(client, target.owner, options, target.now)
+    looker = Looker(client, target.owner, options, target.now, former=target.former)
     live = looker.live(desired, known, [(entry, kind) for entry, kind in stale if kind])
     if not stored.version and live.unrecorded:
         _check_begun(target)

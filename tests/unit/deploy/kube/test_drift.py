@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.deploy.kube.drift import differences, has_drifted
+from lockgate.deploy.kube.drift import differences, has_drifted, is_same
 from lockgate.deploy.kube.ownership import LAST_APPLIED
 
 
@@ -22,6 +22,21 @@ def item(fields: dict[str, Any] | None = None, **content: Any) -> dict[str, Any]
 def shown(old: dict[str, Any], new: dict[str, Any], *, secret: bool = False) -> list[str]:
     """Return the lines."""
     return [str(one) for one in differences(old, new, secret=secret)]
+
+
+def test_books_of_another_version_are_drift() -> None:
+    """The cluster drops those of a version that it serves no more."""
+    old, new = item(), item()
+    old["metadata"]["managedFields"][0]["apiVersion"] = "example.org/v1beta1"
+    new["metadata"]["managedFields"][0]["apiVersion"] = "example.org/v1"
+    assert has_drifted(old, new)
+
+
+def test_a_status_does_not_make_another_object() -> None:
+    """Nor does what the cluster counts; any other field does."""
+    one = item(data={"a": "1"}, status={"x": 1})
+    assert is_same(one, item(data={"a": "1"}, metadata={"resourceVersion": "2"}))
+    assert not is_same(one, item(data={"a": "1"}, metadata={"annotations": {"a": "1"}}))
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,65 @@ def test_fields_of_kubectl_become_ours() -> None:
     }
 
 
+def versioned(version: str, manager: str, operation: str, *fields: str) -> dict[str, Any]:
+    """Return an entry of the books in a version of a group."""
+    found: dict[str, Any] = {f"f:{one}": {} for one in fields}
+    return {**books(manager, operation, fields=found), "apiVersion": f"example.org/{version}"}
+
+
+def managed(patch: list[dict[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """Return manager and version of the entries that a patch writes, with their fields."""
+    value = next(one["value"] for one in patch if one["path"] == "/metadata/managedFields")
+    return {
+        (one["manager"], one["apiVersion"].rpartition("/")[2]): sorted(one["fieldsV1"])
+        for one in value
+    }
+
+
+def test_fields_of_kubectl_keep_their_version() -> None:
+    """The cluster converts them when ours are applied in a newer one."""
+    body = item(versioned("v1beta1", "kubectl-client-side-apply", "Update", "a", "b"))
+    body["apiVersion"] = "example.org/v1"
+    patch = ownership.cleanup(body, {}, take_over=False)
+    assert managed(patch) == {("lockgate", "v1beta1"): ["f:a", "f:b"]}
+
+
+def test_fields_of_several_versions_are_united() -> None:
+    """In the version of our entry, else in that of the object."""
+    residue = [
+        versioned("v1beta1", "kubectl-client-side-apply", "Update", "a"),
+        versioned("v1", "kubectl-client-side-apply", "Update", "b"),
+    ]
+    body = item(*residue)
+    body["apiVersion"] = "example.org/v1"
+    patch = ownership.cleanup(body, {}, take_over=False)
+    assert managed(patch) == {("lockgate", "v1"): ["f:a", "f:b"]}
+    body = item(versioned("v1beta1", "lockgate", "Apply", "c"), *residue)
+    patch = ownership.cleanup(body, {}, take_over=False)
+    assert managed(patch) == {("lockgate", "v1beta1"): ["f:a", "f:b", "f:c"]}
+
+
+def test_books_of_a_version_that_is_gone_get_the_objects_own() -> None:
+    """Everybody's, else nothing could be applied; entries that are the same then are united."""
+    body = item(
+        versioned("v1beta1", "lockgate", "Apply", "a"),
+        versioned("v1beta1", "controller", "Update", "b"),
+        versioned("v1", "controller", "Update", "c"),
+    )
+    body["apiVersion"] = "example.org/v1"
+
+    def served(version: str) -> bool:
+        return version == "example.org/v1"
+
+    assert ownership.is_outdated(body, served)
+    assert not ownership.is_outdated(item(versioned("v1", "x", "Update")), served)
+    assert managed(ownership.cleanup(body, {}, take_over=False, served=served)) == {
+        ("lockgate", "v1"): ["f:a"],
+        ("controller", "v1"): ["f:b", "f:c"],
+    }
+    assert ownership.cleanup(body, {}, take_over=False) == []
+
+
 def test_what_somebody_applied_on_purpose_is_taken_on_request_only() -> None:
     """`kubectl apply --server-side` is not residue."""
     body = item(books("kubectl", "Apply", fields={"f:data": {"f:old": {}}}))

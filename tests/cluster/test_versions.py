@@ -1,0 +1,161 @@
+"""Objects that change the version of their kind: what was applied in the older one is known in the newer one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.cluster.conftest import lines
+from tests.cluster.test_apply import ONE
+
+if TYPE_CHECKING:
+    from tests.cluster.conftest import Place
+
+SCALER = """
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: NS}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 2
+  maxReplicas: 9
+  targetCPUUtilizationPercentage: 70
+"""
+
+NEWER_SCALER = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: NS}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  maxReplicas: 9
+"""
+
+VERSION = """
+    - name: {name}
+      served: true
+      storage: {storage}
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties: {{bright: {{type: integer}}, colour: {{type: string}}, old: {{type: string}}}}
+"""
+
+
+def definition(place: Place, *versions: str) -> str:
+    """Return a definition of a kind that is served in some versions and stored in the last."""
+    group = f"{place.namespace}.example.org"
+    made = f"""
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: lamps.{group}}}
+spec:
+  group: {group}
+  names: {{kind: Lamp, plural: lamps, singular: lamp, listKind: LampList}}
+  scope: Namespaced
+  versions:"""
+    for one in versions:
+        made += VERSION.format(name=one, storage=str(one == versions[-1]).lower())
+    return made
+
+
+def lamp(place: Place, version: str, spec: str) -> str:
+    """Return an object of the kind."""
+    return f"""
+---
+apiVersion: {place.namespace}.example.org/{version}
+kind: Lamp
+metadata: {{name: desk, namespace: NS}}
+spec: {spec}
+"""
+
+
+def books(place: Place, what: str) -> list[tuple[str, str, str]]:
+    """Return who applied an object, and in which version."""
+    return [
+        (one["manager"], one["operation"], one["apiVersion"].rpartition("/")[2])
+        for one in place.get(what)["metadata"]["managedFields"]
+        if not one.get("subresource")
+    ]
+
+
+def served(place: Place, *versions: str) -> str:
+    """Serve the kind in some versions; return its name, once discovery says so."""
+    name = f"lamps.{place.namespace}.example.org"
+    place.kubectl("apply", "-f", "-", stdin=definition(place, *versions))
+    place.kubectl("wait", "--for=condition=established", f"crd/{name}")
+    for _ in range(100):
+        kinds = place.target().client.kinds
+        known = [one.version for one in kinds.versions(f"{place.namespace}.example.org", "Lamp")]
+        if sorted(known) == sorted(versions):
+            return name
+        time.sleep(0.1)
+    raise AssertionError(f"{known} are served, not {versions}")
+
+
+def test_our_books_move_to_the_new_version(place: Place) -> None:
+    """Also when nothing else changes: the cluster drops the books of a version that it serves no more."""
+    kind = served(place, "v1beta1", "v1")
+    place.apply(lamp(place, "v1beta1", "{bright: 3, old: x}"))
+    made = place.apply(lamp(place, "v1", "{bright: 3, old: x}"), artifact="2")
+    assert [(one.action, one.note) for one in made.changes] == [
+        ("configured", "which fields are ours")
+    ]
+    assert books(place, f"{kind}/desk") == [("lockgate", "Apply", "v1")]
+    assert lines(place.apply(lamp(place, "v1", "{bright: 3, old: x}"), artifact="2")) == [
+        "desk unchanged"
+    ]
+    served(place, "v1")
+    place.kubectl("annotate", f"{kind}/desk", "note=x")
+    assert lines(place.apply(lamp(place, "v1", "{bright: 3}") + "---" + ONE, artifact="3")) == [
+        "a created",
+        "desk configured",
+    ]
+    assert place.get(f"{kind}/desk")["spec"] == {"bright": 3}
+    assert lines(place.apply(ONE, artifact="4")) == ["a unchanged", "desk deleted"]
+
+
+@pytest.mark.parametrize("manager", ["lockgate", "kubectl"])
+def test_books_of_a_version_that_is_gone_are_put_in_order(place: Place, manager: str) -> None:
+    """Nothing could be applied otherwise; what the manifest no longer has goes, and nothing is made anew."""
+    kind = served(place, "v1beta1", "v1")
+    old = lamp(place, "v1beta1", "{bright: 3, old: x}")
+    if manager == "lockgate":
+        place.apply(old)
+    else:
+        place.kubectl("apply", "-f", "-", stdin=old)
+    uid = place.get(f"{kind}/desk")["metadata"]["uid"]
+    served(place, "v1")
+    wanted = lamp(place, "v1", "{bright: 4}")
+    planned = place.plan(wanted)
+    assert lines(planned) == ["desk configured"]
+    assert "its books name a version that is served no more" in planned.changes[0].note
+    assert lines(place.apply(wanted, artifact="2")) == ["desk configured"]
+    found = place.get(f"{kind}/desk")
+    assert (found["metadata"]["uid"], found["spec"]) == (uid, {"bright": 4})
+    assert books(place, f"{kind}/desk") == [("lockgate", "Apply", "v1")]
+    assert lines(place.apply(wanted, artifact="2")) == ["desk unchanged"]
+
+
+def test_what_kubectl_applied_in_two_versions_becomes_ours(place: Place) -> None:
+    """Its annotation goes, and so do fields of both that the manifest does not have."""
+    kind = served(place, "v1beta1", "v1")
+    place.kubectl("apply", "-f", "-", stdin=lamp(place, "v1beta1", "{bright: 3, old: x}"))
+    both = lamp(place, "v1", "{bright: 3, old: x, colour: red}")
+    place.kubectl("apply", "-f", "-", stdin=both)
+    assert lines(place.apply(lamp(place, "v1", "{bright: 3}"))) == ["desk configured"]
+    assert books(place, f"{kind}/desk") == [("lockgate", "Apply", "v1")]
+    assert place.get(f"{kind}/desk")["spec"] == {"bright": 3}
+
+
+def test_an_object_that_kubectl_applied_in_an_older_version_becomes_ours(place: Place) -> None:
+    """Of a kind whose versions differ; what the manifest no longer has goes where both call it alike."""
+    place.kubectl("apply", "-f", "-", stdin=SCALER)
+    assert lines(place.apply(NEWER_SCALER)) == ["web configured"]
+    assert place.get("hpa.v2.autoscaling/web")["spec"]["minReplicas"] == 1
+    assert books(place, "hpa.v2.autoscaling/web") == [("lockgate", "Apply", "v2")]
+    assert lines(place.apply(NEWER_SCALER)) == ["web unchanged"]

@@ -18,7 +18,7 @@ nox.options.sessions = [
     "format", "lint", "imports", "types", "unit", "app", "tasks", "manifests", "integration",
 ]  # fmt: skip
 
-PYTHON = ["src", "tests", "app", "benchmarks", "tasks.py", "noxfile.py", "requirements/install.py"]
+PYTHON = ["src", "tests", "app", "benchmarks", "tasks.py", "noxfile.py", "requirements"]
 ROOT = Path(__file__).parent
 
 # uv trusts its own list of authorities unless told; the machine's is the one that its owner maintains.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,23 @@ def test_ctrl_c_between_two_tasks_is_130(
         Lockgate().execute()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped by Ctrl-C; what was finished is kept\n"
+
+
+@pytest.mark.parametrize("typed", [["--list"], ["--help", "deploy"]])
+def test_a_reader_that_goes_away_is_141(typed: list[str]) -> None:
+    """As in `inv --help deploy | head`: no traceback, and the code that shells give it."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "lockgate.tasks.program", *typed],
+            cwd=ROOT,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, "")

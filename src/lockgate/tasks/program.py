@@ -2,6 +2,8 @@
 
     python -m lockgate.tasks.program build scan
 
+`lockgate` and `kubectl lockgate` of an installation are the same program, called `main` here.
+
 Invoke compiles every module anew on each run unless told to keep what it compiled, answers a mistyped task with
 exit code 1, and knows no word that a task may have, but need not: `inv verify app`. Everything else is Invoke's
 own; `invoke` and `inv` work too, where such a word needs its flag.
@@ -9,14 +11,17 @@ own; `invoke` and `inv` work too, where such a word needs its flag.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke.exceptions import ParseError
+from invoke.exceptions import CollectionNotFound, Exit, ParseError
 from invoke.program import Program
 
 from lockgate import __version__
+from lockgate.tasks import namespace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +67,21 @@ class Lockgate(Program):
             known = sorted(error.context.flags)
         meant = nearest(word[1], known) if word else ""
         print(str(error).replace("!", ""), file=sys.stderr)
-        print(f"  hint: {meant or '`./inv --list` names every task'}", file=sys.stderr)
+        called = os.environ.get("LOCKGATE_INV", "./inv")
+        print(f"  hint: {meant or f'`{called} --list` names every task'}", file=sys.stderr)
+
+
+class Installed(Lockgate):
+    """The command of an installation: a repository needs no `tasks.py` to use it."""
+
+    def load_collection(self) -> None:
+        """Load the nearest `tasks.py`; where there is none, take the tasks that every repository has."""
+        try:
+            super().load_collection()
+        except Exit as error:
+            if not isinstance(error.__context__, CollectionNotFound) or self.args.collection.value:
+                raise
+            self.collection = namespace()
 
 
 def with_flags(words: Sequence[str], tasks: Collection) -> list[str]:
@@ -96,6 +115,26 @@ program = Lockgate(
     name="Lockgate", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__
 )
 
+PLUGIN = "kubectl-lockgate"
+"""What kubectl looks for on PATH when somebody types `kubectl lockgate`."""
+
+
+def main() -> None:
+    """Run as `lockgate`, or as kubectl's plugin; hints then name the command that was typed."""
+    called = "kubectl lockgate" if Path(sys.argv[0]).name == PLUGIN else "lockgate"
+    os.environ["LOCKGATE_INV"] = called
+    _run(Installed(name="Lockgate", binary=called, binary_names=["lockgate"], version=__version__))
+
+
+def _run(as_called: Lockgate) -> None:
+    try:
+        as_called.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `--help TASK | head`: nobody reads on. Python would complain once more about what is left in the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
 
 if __name__ == "__main__":
-    program.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])
+    _run(program)

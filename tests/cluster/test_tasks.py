@@ -149,6 +149,18 @@ def test_from_manifests_to_the_cluster_and_back(shop: Shop) -> None:
     assert "there is no inventory" in shop.inv("deploy.status", code=2).stderr
 
 
+def test_a_project_with_a_hyphen_has_an_inventory_of_its_own(shop: Shop) -> None:
+    """Its name has a dot, which every task takes."""
+    settings = shop.path / "lockgate.yaml"
+    settings.write_text(settings.read_text().replace("project: shop", "project: shop-x"))
+    shop.inv("deploy")
+    record = shop.place.get("configmap/inv-shop-x.dev")
+    assert record["metadata"]["labels"]["app.kubernetes.io/name"] == "shop-x.dev"
+    assert [row.split()[0] for row in shop.inv("deploy.history").stdout.splitlines()] == ["current"]
+    shop.inv("deploy.delete", "--inventory", "shop-x.dev", "--yes")
+    assert shop.place.get("configmap/a") is None
+
+
 def test_a_deployment_without_a_kubeconfig_says_what_to_set(shop: Shop) -> None:
     """Exit code 2, and the setting is named."""
     settings = shop.path / "lockgate.yaml"
@@ -162,7 +174,7 @@ def test_an_artifact_that_nobody_signed_is_refused(shop: Shop) -> None:
     """Before the cluster is asked anything (exit code 4)."""
     shop.inv("config.build", "--name", "loose")
     refused = shop.inv("deploy", "--artifact", "loose", code=4)
-    assert "not trusted" in refused.stderr or "signature" in refused.stderr
+    assert "there is none yet, so nothing is signed" in refused.stderr
     assert shop.place.get("configmap/inv-shop-dev") is None
 
 

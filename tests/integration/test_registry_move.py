@@ -198,7 +198,16 @@ def test_killed_at_any_moment(registry: Running, signed: Repository, tmp_path: P
     """However often a push is killed: what is visible is whole, and the last run ends in the same digest."""
     name = dialled(f"{registry.host}/killed/app")
     crane = go_program(CRANE)
-    argv = [sys.executable, "-m", "lockgate.tasks.program", "push", "-c", "app", "--to", f"{registry.host}/killed"]
+    argv = [
+        sys.executable,
+        "-m",
+        "lockgate.tasks.program",
+        "push",
+        "-c",
+        "app",
+        "--to",
+        f"{registry.host}/killed",
+    ]
     for moment in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
         child = subprocess.Popen(
             argv,
@@ -230,7 +239,16 @@ def test_killed_at_any_moment(registry: Running, signed: Repository, tmp_path: P
 
 def test_two_pushers_at_once(registry: Running, signed: Repository, other: Repository) -> None:
     """Two runs that push the same image at the same time leave it whole, with all the evidence listed."""
-    argv = [sys.executable, "-m", "lockgate.tasks.program", "push", "-c", "app", "--to", f"{registry.host}/twice"]
+    argv = [
+        sys.executable,
+        "-m",
+        "lockgate.tasks.program",
+        "push",
+        "-c",
+        "app",
+        "--to",
+        f"{registry.host}/twice",
+    ]
     running = [
         subprocess.Popen(
             argv, cwd=signed.path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

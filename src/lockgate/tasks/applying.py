@@ -130,7 +130,7 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.connection import Connection
     from lockgate.deploy.kube.holding import people
-    from lockgate.deploy.kube.inventory import check_name
+    from lockgate.deploy.kube.inventory import Names, check_name, names_of
     from lockgate.deploy.kube.ownership import Owner
     from lockgate.deploy.kube.storage import Storage
 
@@ -139,7 +139,8 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
     access = kubeconfig.read(
         file=file, context=environment.context, root=session.root, environ=os.environ
     )
-    owner = Owner(environment.namespace, check_name(name or f"{session.settings.project}-{where}"))
+    names = Names(check_name(name)) if name else names_of(session.settings.project, where)
+    owner = Owner(environment.namespace, names.name)
 
     def waiting(who: str) -> None:
         session.console.say("deploy", f"{people(who)} works on {owner}; waiting for it")
@@ -152,6 +153,7 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
             context=access.context,
             now=time.time,
             events=Said(session),
+            former=Owner(environment.namespace, names.former) if names.former else None,
         )
 
 
@@ -374,12 +376,12 @@ def history(session: Session, env: str) -> tuple[Applied | None, tuple[Applied, 
     Raises:
         UsageError: nothing was.
     """
+    from lockgate.deploy.kube import former
+
     with target(session, env) as there:
         stored = there.storage.read()
         if not stored.version:
-            raise UsageError(
-                f"nothing was deployed to {there.owner} yet", hint="`inv deploy.inventories` lists"
-            )
+            raise former.absent(there)
     return stored.inventory.pending, stored.inventory.history
 
 

@@ -136,7 +136,7 @@ def _keys(
         if alone:
             raise KeyRefused(
                 f"{name} trusts its development key alone, and there is none yet, so nothing is signed",
-                hint=f"`inv sign -e {name}` makes it and signs",
+                hint=f"`inv sign -e {name}` makes it and signs, and so does `inv config.sign -e {name}`",
             )
     elif environment.key or environment.development_key:
         holder = signing.signer(session, environment)

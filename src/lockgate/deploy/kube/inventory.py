@@ -155,7 +155,9 @@ def names_of(project: str, environment: str) -> Names:
     name = f"{project}.{environment}"
     if len(name) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
-        ends = (one[: (_LONGEST_NAME - _DIGITS) // 2 - 1].rstrip("-") for one in (project, environment))
+        ends = (
+            one[: (_LONGEST_NAME - _DIGITS) // 2 - 1].rstrip("-") for one in (project, environment)
+        )
         name = f".{digest}.".join(ends)
     return Names(name, joined if len(joined) <= _FORMERLY_LONGEST else "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from typing import Any
 
@@ -190,8 +191,58 @@ def test_a_second_run_of_one_artifact_is_one_line_of_the_history() -> None:
     assert inventory.settled(intent, gone=[], seen={}, done=True).history == (again,)
 
 
-@pytest.mark.parametrize("name", ["", "Web", "a_b", "-a", "a" * 60, "a.b"])
+@pytest.mark.parametrize("name", ["", "Web", "a_b", "-a", "a" * 64, "a..b", "a.-b", ".a"])
 def test_a_name_that_cannot_be_a_label_is_refused(name: str) -> None:
     """It would be refused by the cluster, later."""
     with pytest.raises(UsageError, match="no name of an inventory"):
         inventory.check_name(name)
+
+
+PARTS = st.from_regex("[a-z0-9](?:[a-z0-9-]{0,70}[a-z0-9])?", fullmatch=True)
+
+
+@pytest.mark.parametrize(
+    ("project", "environment", "names"),
+    [
+        ("shop", "dev", inventory.Names("shop-dev")),
+        ("a-b", "c", inventory.Names("a-b.c", "a-b-c")),
+        ("a", "b-c", inventory.Names("a.b-c", "a-b-c")),
+    ],
+)
+def test_an_inventory_is_called_by_project_and_environment(
+    project: str, environment: str, names: inventory.Names
+) -> None:
+    """What has no second hyphen is called as ever; else a dot, which is in no part, stands between."""
+    assert inventory.names_of(project, environment) == names
+
+
+@given(st.tuples(PARTS, PARTS), st.tuples(PARTS, PARTS))
+def test_two_inventories_never_share_a_name(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """And each name is valid: as a label's value, and at the end of a ConfigMap's name."""
+    names = [inventory.names_of(*pair).name for pair in (one, other)]
+    assert (names[0] == names[1]) == (one == other)
+    for name in names:
+        assert inventory.check_name(name) == name
+        assert re.fullmatch("[a-z0-9](?:[a-z0-9_.-]{0,61}[a-z0-9])?", name)
+
+
+@given(st.text("ab-", min_size=1, max_size=6), st.integers(1, 5))
+def test_where_hyphens_stand_decides(text: str, at: int) -> None:
+    """The same letters, parted at another place, are another inventory."""
+    pairs = {(text[:cut], text[cut + 1 :]) for cut in range(len(text)) if text[cut] == "-"}
+    whole = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+    valid = [pair for pair in pairs if all(re.fullmatch(whole, part * at) for part in pair)]
+    names = [inventory.names_of(*(part * at for part in pair)).name for pair in valid]
+    assert len(set(names)) == len(valid)
+
+
+@pytest.mark.parametrize(
+    ("project", "environment", "words"),
+    [("My", "dev", "project 'My'"), ("shop", "a.b", "environment 'a.b'"), ("a", "b-", "'b-'")],
+)
+def test_a_part_that_cannot_be_in_a_name_is_refused(
+    project: str, environment: str, words: str
+) -> None:
+    """Which of the two it is, is said."""
+    with pytest.raises(UsageError, match=words):
+        inventory.names_of(project, environment)

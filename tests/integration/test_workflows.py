@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import yaml
 from invoke.exceptions import ParseError
 from tests.integration import registries
 from tests.integration.registries import debian_program, go_program
+from tests.integration.sigstore_instance import ISSUER, WORKFLOW, Sigstore
 from tests.workflow import EXAMPLES as FOLDER
 from tests.workflow import given, jobs, key_pair, runner, shell, steps, write_wrapper
 
@@ -309,6 +311,13 @@ def registry(tmp_path: Path) -> Iterator[str]:
         yield running.host
 
 
+KEYLESS = """\
+    key: keyless://sigstore.json
+    trusted_root: root.json
+    identities: [{name: ci, subject: 'SUBJECT', issuer: 'ISSUER'}]
+"""
+
+
 @pytest.fixture
 def shop(repository: Repository, registry: str) -> Repository:
     """The project with one Deployment, and a key that only the environment has."""
@@ -354,3 +363,47 @@ def test_what_publish_publishes_is_trusted_elsewhere(
         f"sha256:{digest[:8]}…{digest[-4:]}"
         for digest in (reference.rpartition(":")[2], shop.subject.removeprefix("sha256:"))
     ]
+
+
+@pytest.fixture
+def sigstore() -> Iterator[Sigstore]:
+    """A Sigstore on loopback."""
+    with Sigstore() as running:
+        yield running
+
+
+def test_what_is_published_without_a_key_is_trusted_elsewhere(
+    shop: Repository, sigstore: Sigstore, tmp_path: Path
+) -> None:
+    """Each step runs the action's own shell, with the token of the workflow's identity; a clone verifies."""
+    settings = shop.path / "lockgate.yaml"
+    keyed = "    key: env://RELEASE_KEY\n    public_keys: [release.pub]\n"
+    keyless = KEYLESS.replace("SUBJECT", WORKFLOW).replace("ISSUER", ISSUER)
+    settings.write_text(settings.read_text().replace(keyed, keyless))
+    (shop.path / "sigstore.json").write_text(json.dumps(sigstore.config()))
+    (shop.path / "root.json").write_text(json.dumps(sigstore.instance.root()))
+    shop.commit("keyless")
+    place = tmp_path / "place" / "bin"
+    place.mkdir(parents=True)
+    write_wrapper(place)
+    (place / "inv").rename(place / "lockgate")
+
+    machine = runner(tmp_path) | {"SIGSTORE_ID_TOKEN": sigstore.token()}
+    output = Path(machine["GITHUB_OUTPUT"])
+    for step in jobs(FOLDER / "publish-keyless.yml")["publish"]["steps"]:
+        if step.get("uses") == LOCAL:
+            output.write_text("")
+            inputs = {"environment": "", "component": "", "arguments": "", **step["with"]}
+            variables = {f"LOCKGATE_{name.upper()}": value for name, value in inputs.items()}
+            variables["LOCKGATE_PLACE"] = str(place.parent)
+            shell(action_steps()[1], shop.path, machine | variables)
+    name, reference = output.read_text().strip().split("=")
+    assert name == "reference"
+    assert sigstore.requests
+
+    other = type(shop)(tmp_path / "other")
+    shop.git("clone", "--quiet", str(shop.path), str(other.path))
+    deploy = jobs(FOLDER / "deploy-registry.yml")["deploy"]["steps"]
+    (verify,) = (step for step in deploy if "./inv verify" in step.get("run", ""))
+    done = shell(verify, other.path, runner(tmp_path) | {"REFERENCE": reference})
+    assert done.stdout.count(f"signature   ok        identity {WORKFLOW}") == 2

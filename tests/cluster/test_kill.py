@@ -68,7 +68,7 @@ stringData: {key: word}
 """
 
 
-WAIT = Options(wait=20)
+WAIT = Options(wait=60)
 
 
 def nothing(_: Request) -> None:

@@ -88,6 +88,17 @@ def test_an_overlay_is_rendered_pinned_and_packaged(mini: Mini) -> None:
     assert "1 object, 1 image, all pinned" in done.err
 
 
+def test_a_container_with_a_place_for_it_is_told_its_image(mini: Mini) -> None:
+    """Seen before anything is made, and in the artifact, the same each time."""
+    place = pod("web", "web").replace('"}]', '", env: [{name: LOCKGATE_IMAGE_DIGEST}]}]')
+    write(mini, "k8s/overlays/dev/web.yaml", place)
+    line = f"value: {digest_of(mini, 'web')}"
+    shown = mini.inv("config.build", "--output", "yaml").out
+    assert shown.count(line) == 1
+    assert mini.inv("config.build").code == 0
+    assert mini.inv("config.inspect", "--yaml").out == shown
+
+
 def test_a_second_time_is_unchanged(mini: Mini) -> None:
     """Until something that it depends on changes, or the store has lost it."""
     mini.inv("config.build")

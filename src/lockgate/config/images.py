@@ -60,38 +60,71 @@ def replace(resource: Resource, change: Callable[[str], str]) -> Resource:
         resource: the object; it stays as it is.
         change: called with each reference, returns the one to write.
     """
-    group, kind = resource.id.group, resource.id.kind
-    if (group, kind) in _NOT_IN or group in _NOT_IN_GROUPS:
-        return resource
+    group = resource.id.group
 
     def one(reference: str) -> str:
         if group == TEKTON and PARAMETER in reference:
             return reference
         return change(reference)
 
-    body = _walk(resource.body, one)
+    def holder(item: Mapping[str, Any]) -> Mapping[str, Any]:
+        old = item["image"]
+        new = one(old)
+        return item if new == old else _with(item, "image", new)
+
+    return _changed(resource, holder, lambda item: _volume(item, one))
+
+
+def holders(
+    resource: Resource, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> Resource:
+    """Return an object with everything changed that has an image and runs it; the same object when nothing is.
+
+    Args:
+        resource: the object; it stays as it is.
+        change: called with each container or step, returns the one to write: the very same, or another.
+    """
+    return _changed(resource, change, lambda item: item)
+
+
+def _changed(
+    resource: Resource,
+    holder: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    volume: Callable[[Any], Any],
+) -> Resource:
+    group, kind = resource.id.group, resource.id.kind
+    if (group, kind) in _NOT_IN or group in _NOT_IN_GROUPS:
+        return resource
+
+    def runs(item: Any) -> Any:
+        """Change what has an `image`: a container, a step."""
+        if not isinstance(item, Mapping) or not isinstance(item.get("image"), str):
+            return item
+        return holder(item)
+
+    body = _walk(resource.body, runs, volume)
     if group == TEKTON and kind == "StepAction" and isinstance(body.get("spec"), Mapping):
-        body = _with(body, "spec", _holder(body["spec"], one))
+        body = _with(body, "spec", runs(body["spec"]))
     return resource if body is resource.body else Resource(resource.id, resource.api_version, body)
 
 
-def _walk(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a value with the references below it changed; the very same when none is."""
+def _walk(value: Any, runs: Callable[[Any], Any], volume: Callable[[Any], Any]) -> Any:
+    """Return a value with what runs below it changed; the very same when nothing is."""
     if isinstance(value, Mapping):
         found = value
         for key, inner in value.items():
-            new = _walk(inner, change)
+            new = _walk(inner, runs, volume)
             if key in _LISTS and isinstance(new, list):
-                new = _each(new, lambda item: _holder(item, change))
+                new = _each(new, runs)
             elif key in _SINGLE:
-                new = _holder(new, change)
+                new = runs(new)
             elif key == "volumes" and isinstance(new, list):
-                new = _each(new, lambda item: _volume(item, change))
+                new = _each(new, volume)
             if new is not inner:
                 found = _with(found, key, new)
         return found
     if isinstance(value, list):
-        return _each(value, lambda item: _walk(item, change))
+        return _each(value, lambda item: _walk(item, runs, volume))
     return value
 
 
@@ -103,15 +136,6 @@ def _each(items: list[Any], change: Callable[[Any], Any]) -> list[Any]:
 
 def _with(value: Mapping[str, Any], key: str, new: Any) -> Mapping[str, Any]:
     return value if value[key] is new else {**value, key: new}
-
-
-def _holder(item: Any, change: Callable[[str], str]) -> Any:
-    """Change what has an `image`: a container, a step."""
-    if not isinstance(item, Mapping) or not isinstance(item.get("image"), str):
-        return item
-    old = item["image"]
-    new = change(old)
-    return item if new == old else _with(item, "image", new)
 
 
 def _volume(item: Any, change: Callable[[str], str]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.base.errors import UsageError
 from lockgate.base.settings import nearest
 from lockgate.config.images import images, replace
+from lockgate.config.told import tell
 from lockgate.oci.reference import ImageRef, PinnedRef
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def pin(
     resources: Iterable[Resource], known: Mapping[str, PinnedRef]
 ) -> tuple[tuple[Resource, ...], tuple[str, ...]]:
     """Return objects with every image by digest, and these images, sorted, each one time.
+
+    A container that has a place for the digest of its image is told it (`told`).
 
     Args:
         resources: the objects; they stay as they are.
@@ -45,7 +48,7 @@ def pin(
                 pinned[text] = str(found)
     if loose:
         raise _unpinned(loose, known)
-    changed = tuple(replace(one, pinned.__getitem__) for one in listed)
+    changed = tuple(tell(replace(one, pinned.__getitem__)) for one in listed)
     return changed, tuple(sorted(set(pinned.values())))
 
 

@@ -17,6 +17,7 @@ import ctypes
 import http.client
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -55,6 +56,22 @@ def answers(path: str) -> bool:
         connection.close()
 
 
+def runtime(folder: Path) -> Path:
+    """Write the program that dockerd calls as its runtime: `engine_runtime` where something is started, else runc."""
+    words = [sys.executable, "-I", str(Path(__file__).with_name("engine_runtime.py"))]
+    program = folder / "runtime"
+    program.write_text(
+        f"""#!/bin/sh
+case " $* " in
+    *" --bundle "* | *" --process "*) exec {shlex.join(words)} "$@" ;;
+    *) exec runc "$@" ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
 def start(folder: Path, bridge: str) -> subprocess.Popen[bytes]:
     """Start dockerd with everything in `folder`."""
     name = f"lockgate-test-{os.getpid()}"
@@ -68,6 +85,8 @@ def start(folder: Path, bridge: str) -> subprocess.Popen[bytes]:
         "ip-forward": False,
         "ip-masq": False,
         "shutdown-timeout": 2,
+        "runtimes": {"lockgate": {"path": str(runtime(folder))}},
+        "default-runtime": "lockgate",
     }
     config = folder / "daemon.json"
     config.write_text(json.dumps(settings))

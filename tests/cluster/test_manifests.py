@@ -13,9 +13,8 @@ from tests.manifests.test_rules import BREAKS
 from lockgate.config.emit import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.apiserver import ApiServer
+    from tests.cluster.conftest import Place
 
 ASKED = [
     (what, change)
@@ -43,14 +42,13 @@ def test_the_api_server_takes_every_object(api_server: ApiServer, environment: s
         api_server.kubectl("delete", "namespace", f"todo-{environment}", "--wait=false")
 
 
-@pytest.fixture(scope="module")
-def restricted(api_server: ApiServer) -> Iterator[str]:
+@pytest.fixture
+def restricted(place: Place) -> str:
     """A namespace with the labels of ours."""
     body = copy.deepcopy(World("prod")("Namespace"))
-    body["metadata"]["name"] = "restricted"
-    api_server.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
-    yield "restricted"
-    api_server.kubectl("delete", "namespace", "restricted", "--wait=false")
+    body["metadata"]["name"] = place.namespace
+    place.server.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+    return place.namespace
 
 
 def admitted(server: ApiServer, namespace: str, spec: dict[str, Any]) -> str:

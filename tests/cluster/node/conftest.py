@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.node import cluster, namespace, probe
+from tests.node import cluster, namespace, node_parts, probe, repository
 
-__all__ = ["cluster", "namespace", "probe"]
+__all__ = ["cluster", "namespace", "node_parts", "probe", "repository"]

@@ -15,20 +15,20 @@ from tests.integration.conftest import Repository, copy_project
 from tests.node import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.node import Cluster
 
 ROOT = Path(__file__).parents[3]
 LOAD = Path(__file__).with_name("load.py")
-NAMESPACE = "todo-dev"
-SECONDS = 600
+DATABASE = ".lockgate/records/postgres/image.json"
+"""The record of its database's image."""
+
+SECONDS = 1800
 """How long the load runs at most."""
 
 
 @pytest.fixture(scope="module")
-def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
-    """This repository, with the tests' cluster as the target of `dev`; the app is built and signed."""
+def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """This repository, for the tests' cluster; the app is built, scanned and signed, its database is not."""
     made = copy_project(tmp_path_factory.mktemp("shop") / "repository")
     shutil.copytree(ROOT / "k8s", made.path / "k8s", ignore=shutil.ignore_patterns("secrets"))
     settings = yaml.safe_load((made.path / "lockgate.yaml").read_text())
@@ -39,6 +39,7 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     settings["environments"] = {
         "dev": {
             "target": "cluster",
+            "namespace": "NAMESPACE",
             "registry": f"{cluster.registry}/todo",
             "kubeconfig": str(cluster.kubeconfig),
             "context": cluster.context,
@@ -49,13 +50,26 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     made.commit("settings of the test")
     for stage in ("build", "scan", "sign"):
         made.inv(stage)
-    yield made
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", code=None)
+    assert not (made.path / DATABASE).exists()
+    return made
 
 
-@pytest.fixture(scope="module")
-def deployed(shop: Repository) -> str:
+@pytest.fixture
+def namespace(cluster: Cluster, namespace: str, shop: Repository) -> str:
+    """A namespace for one test, into which `dev` is deployed and where its inventory lies."""
+    for file in ("lockgate.yaml", "k8s/overlays/dev/kustomization.yaml"):
+        path = shop.path / file
+        text, count = re.subn(r"(?m)^( *namespace): .*$", rf"\1: {namespace}", path.read_text())
+        assert count == 1
+        path.write_text(text)
+    shop.commit("a namespace of the test's own")
+    return namespace
+
+
+@pytest.fixture
+def deployed(shop: Repository, namespace: str) -> str:
     """Deploy it; return what was said."""
+    del namespace  # its settings name it
     return shop.inv("deploy", "-e", "dev").stderr
 
 
@@ -66,22 +80,22 @@ def objects(shop: Repository, cluster: Cluster) -> str:
     return shop.inv("config.pull", place, "-e", "dev", "--verify").stdout
 
 
-def replicas(cluster: Cluster) -> dict[str, Any]:
+def replicas(cluster: Cluster, namespace: str) -> dict[str, Any]:
     """Return the status of the Deployment."""
-    status: dict[str, Any] = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["status"]
+    status: dict[str, Any] = cluster.get("deployment/todo", f"--namespace={namespace}")["status"]
     return status
 
 
-def run_pod(cluster: Cluster, name: str, script: str, *arguments: str) -> None:
+def run_pod(cluster: Cluster, namespace: str, name: str, script: str, *arguments: str) -> None:
     """Run a Python program in a pod beside the app, in the app's own image and under the same rules."""
-    found = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["spec"]["template"]["spec"]
+    found = cluster.get("deployment/todo", f"--namespace={namespace}")["spec"]["template"]["spec"]
     container = found["containers"][0]
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": name,
-            "namespace": NAMESPACE,
+            "namespace": namespace,
             "labels": {"app.kubernetes.io/name": name},
         },
         "spec": {
@@ -102,40 +116,44 @@ def run_pod(cluster: Cluster, name: str, script: str, *arguments: str) -> None:
     cluster.apply(pod)
 
 
-def logs(cluster: Cluster, name: str) -> list[str]:
+def logs(cluster: Cluster, namespace: str, name: str) -> list[str]:
     """Return what a pod has said so far, line by line."""
-    return cluster.kubectl("logs", name, f"--namespace={NAMESPACE}", code=None).stdout.splitlines()
+    return cluster.kubectl("logs", name, f"--namespace={namespace}", code=None).stdout.splitlines()
 
 
-def counts(cluster: Cluster) -> list[int]:
+def counts(cluster: Cluster, namespace: str) -> list[int]:
     """Return how many requests the load has made, how many of them added a task, and how many failed."""
-    lines = [line for line in logs(cluster, "load") if re.fullmatch(r"\d+ \d+ \d+", line)]
+    lines = [
+        line for line in logs(cluster, namespace, "load") if re.fullmatch(r"\d+ \d+ \d+", line)
+    ]
     return [int(one) for one in lines[-1].split()] if lines else [0, 0, 0]
 
 
-def page(cluster: Cluster, name: str) -> str:
+def page(cluster: Cluster, namespace: str, name: str) -> str:
     """Return what the Service answers to a pod, under `/version` and `/`."""
     script = (
         "import urllib.request as u\n"
         "for path in ('/version', '/'): print(u.urlopen('http://todo' + path, timeout=10).read().decode())"
     )
-    run_pod(cluster, name, script)
-    until(lambda: "</html>" in "\n".join(logs(cluster, name)), "the page")
-    return "\n".join(logs(cluster, name))
+    run_pod(cluster, namespace, name, script)
+    until(lambda: "</html>" in "\n".join(logs(cluster, namespace, name)), "the page")
+    return "\n".join(logs(cluster, namespace, name))
 
 
-def test_it_is_deployed_and_reached(cluster: Cluster, shop: Repository, deployed: str) -> None:
+def test_it_is_deployed_and_reached(
+    cluster: Cluster, namespace: str, shop: Repository, deployed: str
+) -> None:
     """Two replicas are ready, with the images by the digests that were built; the Service answers."""
     assert "all pinned, all verified" in deployed
     # Its database is built on demand, and it was the manifests that demanded it.
-    assert "postgres  first build" in deployed
+    assert (shop.path / DATABASE).exists()
     # A new Deployment begins with one; the autoscaler looks every 15 s and brings the other.
-    until(lambda: replicas(cluster).get("readyReplicas") == 2, "two replicas")
-    image = cluster.get("deployment/todo", f"--namespace={NAMESPACE}")["spec"]["template"]["spec"][
+    until(lambda: replicas(cluster, namespace).get("readyReplicas") == 2, "two replicas")
+    image = cluster.get("deployment/todo", f"--namespace={namespace}")["spec"]["template"]["spec"][
         "containers"
     ][0]["image"]
     assert image == f"{cluster.registry}/todo/app@{shop.subject}"
-    assert '"name":"todo"' in page(cluster, "first-visit")
+    assert '"name":"todo"' in page(cluster, namespace, "first-visit")
 
 
 def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, deployed: str) -> None:
@@ -150,13 +168,13 @@ def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, depl
 
 
 def test_an_upgrade_and_the_way_back_fail_no_request(
-    cluster: Cluster, shop: Repository, deployed: str
+    cluster: Cluster, namespace: str, shop: Repository, deployed: str
 ) -> None:
     """Under a constant load: a new version takes over, the old one comes back, and no task is lost."""
     assert deployed
     before = shop.subject
-    run_pod(cluster, "load", LOAD.read_text(), "todo", str(SECONDS))
-    until(lambda: counts(cluster)[0] > 50, "the load")
+    run_pod(cluster, namespace, "load", LOAD.read_text(), "todo", str(SECONDS))
+    until(lambda: counts(cluster, namespace)[0] > 50, "the load")
 
     shop.edit("app/todo/health.py", 'VERSION = "1.0.0"', 'VERSION = "1.1.0"')
     shop.commit("a new version")
@@ -164,15 +182,15 @@ def test_an_upgrade_and_the_way_back_fail_no_request(
         shop.inv(stage, "-c", "app")
     assert shop.subject != before
     shop.inv("deploy", "-e", "dev")
-    assert '"version":"1.1.0"' in page(cluster, "after-upgrade")
-    upgraded = counts(cluster)
-    assert upgraded[2] == 0, logs(cluster, "load")
+    assert '"version":"1.1.0"' in page(cluster, namespace, "after-upgrade")
+    upgraded = counts(cluster, namespace)
+    assert upgraded[2] == 0, logs(cluster, namespace, "load")
 
     shop.inv("deploy.rollback", "-e", "dev")
-    assert '"version":"1.0.0"' in page(cluster, "after-rollback")
-    until(lambda: counts(cluster)[0] > upgraded[0] + 50, "more load")
-    total, adds, failed = counts(cluster)
-    assert failed == 0, logs(cluster, "load")
+    assert '"version":"1.0.0"' in page(cluster, namespace, "after-rollback")
+    until(lambda: counts(cluster, namespace)[0] > upgraded[0] + 50, "more load")
+    total, adds, failed = counts(cluster, namespace)
+    assert failed == 0, logs(cluster, namespace, "load")
     assert adds >= total // 25
-    cluster.kubectl("delete", "pod/load", f"--namespace={NAMESPACE}")
-    assert page(cluster, "last-visit").count(">load ") >= adds
+    cluster.kubectl("delete", "pod/load", f"--namespace={namespace}")
+    assert page(cluster, namespace, "last-visit").count(">load ") >= adds

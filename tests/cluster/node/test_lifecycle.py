@@ -2,27 +2,76 @@
 
 from __future__ import annotations
 
-import signal
+import stat
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.node import INV, Cluster, until
+from tests.cluster.node.made import Made
+from tests.node import INV, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.engine import Engine
+    from tests.node import Parts
 
 
-@pytest.fixture
-def other(cluster: Cluster) -> Iterator[Cluster]:
-    """Another cluster of the same repository, not made yet."""
-    made = Cluster(cluster.root, cluster.engine, "other")
+@pytest.fixture(scope="module")
+def cluster(engine: Engine, repository: Path, node_parts: Parts) -> Iterator[Made]:
+    """A cluster of `inv cluster.up`; its image was made before, where what it takes is shown."""
+    made = Made(repository, engine, "test")
+    made.down()
+    made.up()
     yield made
     made.down()
 
 
-def test_two_clusters_have_nothing_in_common(cluster: Cluster, other: Cluster) -> None:
+@pytest.fixture
+def other(cluster: Made) -> Iterator[Made]:
+    """Another cluster of the same repository, not made yet."""
+    made = Made(cluster.root, cluster.engine, "other")
+    yield made
+    made.down()
+
+
+def test_the_status_is_the_clusters(cluster: Made) -> None:
+    """The node is ready, and the versions of all that it runs are told."""
+    (node,) = cluster.look()["nodes"]
+
+    assert node["ready"]
+    assert node["kubelet"] == cluster.versions["kubelet"]
+    assert node["address"] == cluster.address
+
+
+def test_a_second_up_changes_nothing(cluster: Made) -> None:
+    """`cluster.up` of a cluster that runs says `unchanged`; its container is the same one."""
+    before = cluster.containers()
+
+    answer = cluster.inv("cluster.up", seconds=60)
+
+    assert "test  unchanged" in answer.stderr
+    after = cluster.containers()
+    assert before == after != []
+
+
+def test_the_kubeconfig_is_its_owners(cluster: Made) -> None:
+    """Nobody else can read the kubeconfig, and it lies in the repository's own folder."""
+    assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
+    assert cluster.kubeconfig.is_relative_to(cluster.root / ".lockgate")
+
+
+def test_what_is_not_there_is_said(cluster: Made) -> None:
+    """NetworkPolicies are taken and not enforced, and `cluster.up` and `cluster.status` say so."""
+    assert cluster.status["policies"].startswith("not enforced")
+    assert "not enforced" in cluster.inv("cluster.status").stdout
+    assert "not enforced" in cluster.inv("cluster.up").stderr
+
+
+def test_two_clusters_have_nothing_in_common(cluster: Made, other: Made) -> None:
     """A second cluster has ports, a registry and objects of its own; its end leaves the first one alone."""
     assert other.look()["phase"] == "absent"
 
@@ -41,7 +90,7 @@ def test_two_clusters_have_nothing_in_common(cluster: Cluster, other: Cluster) -
     assert "nothing to remove" in other.down()
 
 
-def test_a_cluster_that_was_stopped_comes_back(other: Cluster) -> None:
+def test_a_cluster_that_was_stopped_comes_back(other: Made) -> None:
     """After its container was stopped, as by a restart of the machine, `cluster.up` has all of it again."""
     other.up()
     other.kubectl("create", "configmap", "kept", "--from-literal=a=b")
@@ -56,7 +105,7 @@ def test_a_cluster_that_was_stopped_comes_back(other: Cluster) -> None:
     assert other.get("configmap", "kept")["data"] == {"a": "b"}
 
 
-def test_a_part_that_ends_ends_the_node(other: Cluster) -> None:
+def test_a_part_that_ends_ends_the_node(other: Made) -> None:
     """No part is started again in silence: the node ends, the status says why, `cluster.up` starts it again."""
     other.up()
     (container,) = other.containers()
@@ -76,7 +125,7 @@ for one in pathlib.Path("/proc").glob("[0-9]*/comm"):
 """
 
 
-def test_a_part_that_does_not_start_says_why(other: Cluster) -> None:
+def test_a_part_that_does_not_start_says_why(other: Made) -> None:
     """When a part cannot start, the error names it and shows the last lines of its log."""
     other.up()
     (container,) = other.containers()
@@ -97,34 +146,45 @@ place.write_text(json.dumps({**json.loads(place.read_text()), "apiVersion": "non
 """
 
 
-def killed_when(cluster: Cluster, seen: str) -> None:
-    """Start `cluster.up`, and kill it as soon as its output, or the engine, shows a word."""
-    child = subprocess.Popen(
-        [*INV, "cluster.up", "--name", cluster.name],
-        cwd=cluster.root,
-        env=cluster.environment,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        end = time.monotonic() + 120
-        form = "--format={{.State}}"
-        label = f"--filter=label=lockgate.cluster={cluster.name}"
-        while child.poll() is None and time.monotonic() < end:
-            state = cluster.call_engine("ps", "--all", label, form).strip()
-            if seen == "volume" and cluster.volumes():
-                break
-            if state == seen:
-                break
-        assert child.poll() is None, f"it was too quick to be killed at {seen!r}"
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait(30)
+MOMENTS = {"volume": "volume create", "created": "container create", "running": "container start"}
+"""The engine's own words for them."""
+EVENT = "--format={{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}}"
+
+
+def killed_when(cluster: Made, seen: str) -> None:
+    """Start `cluster.up`, and kill it as soon as the engine tells of a moment; it tells while it happens."""
+    events = ["docker", "events", f"--since={time.time():.9f}", EVENT]
+    with (
+        subprocess.Popen(
+            events, env=cluster.environment, stdout=subprocess.PIPE, text=True
+        ) as watch,
+        subprocess.Popen(
+            [*INV, "cluster.up", "--name", cluster.name],
+            cwd=cluster.root,
+            env=cluster.environment,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as child,
+    ):
+        late = threading.Timer(120, watch.kill)
+        late.start()
+        try:
+            moment, name = MOMENTS[seen], f"lockgate-{cluster.name}-"
+            for line in watch.stdout or ():
+                if line.startswith(moment) and name in line:
+                    break
+            else:
+                pytest.fail(f"the engine never told of {moment!r}")
+            assert child.poll() is None, f"it was too quick to be killed at {seen!r}"
+        finally:
+            late.cancel()
+            child.kill()
+            watch.kill()
 
 
 @pytest.mark.parametrize("seen", ["volume", "created", "running"])
-def test_up_after_a_kill_completes(other: Cluster, seen: str) -> None:
+def test_up_after_a_kill_completes(other: Made, seen: str) -> None:
     """Killed at any point, `cluster.up` leaves what the next one completes."""
     killed_when(other, seen)
 
@@ -135,7 +195,7 @@ def test_up_after_a_kill_completes(other: Cluster, seen: str) -> None:
 
 
 @pytest.mark.parametrize("seen", ["volume", "running"])
-def test_down_after_a_kill_cleans(other: Cluster, seen: str) -> None:
+def test_down_after_a_kill_cleans(other: Made, seen: str) -> None:
     """Whatever a killed `cluster.up` left, `cluster.down` removes."""
     killed_when(other, seen)
 
@@ -145,7 +205,7 @@ def test_down_after_a_kill_cleans(other: Cluster, seen: str) -> None:
     assert other.look()["phase"] == "absent"
 
 
-def test_a_lost_kubeconfig_comes_back(cluster: Cluster) -> None:
+def test_a_lost_kubeconfig_comes_back(cluster: Made) -> None:
     """`cluster.up` of a cluster that runs writes the kubeconfig again when it is gone."""
     before = cluster.kubeconfig.read_bytes()
     cluster.kubeconfig.unlink()
@@ -155,7 +215,7 @@ def test_a_lost_kubeconfig_comes_back(cluster: Cluster) -> None:
     assert cluster.kubeconfig.read_bytes() == before
 
 
-def test_a_plan_changes_nothing(other: Cluster) -> None:
+def test_a_plan_changes_nothing(other: Made) -> None:
     """`--plan` says what would happen, and neither a container nor a file is made."""
     answer = other.inv("cluster.up", "--plan", "--name", "other", seconds=60)
 
@@ -164,7 +224,7 @@ def test_a_plan_changes_nothing(other: Cluster) -> None:
     assert "nothing to remove" in other.inv("cluster.down", "--plan", "--name", "other").stderr
 
 
-def test_a_port_that_is_taken_is_named(cluster: Cluster, other: Cluster) -> None:
+def test_a_port_that_is_taken_is_named(cluster: Made, other: Made) -> None:
     """Two clusters cannot have one registry port: the second says which port and which setting."""
     port = cluster.registry.rpartition(":")[2]
     settings = cluster.root / "lockgate.yaml"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import stat
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -70,10 +69,10 @@ def run(cluster: Cluster, namespace: str, *objects: dict[str, Any]) -> None:
             "pod",
             "--all",
             "--for=condition=Ready",
-            "--timeout=60s",
+            "--timeout=180s",
             f"--namespace={namespace}",
         ),
-        seconds=90,
+        seconds=240,
     )
 
 
@@ -84,30 +83,15 @@ def ask(cluster: Cluster, namespace: str, pod_name: str, question: str) -> str:
 
 
 def test_the_node_is_ready(cluster: Cluster) -> None:
-    """One node, ready, with Kubernetes 1.35, and the versions of all that it runs are told."""
-    (node,) = cluster.look()["nodes"]
+    """One node, ready, with Kubernetes 1.35, of the version that its image is said to have."""
+    (node,) = cluster.get("nodes")["items"]
 
-    assert node["ready"]
-    assert node["kubelet"].startswith("v1.35.")
+    conditions = {one["type"]: one["status"] for one in node["status"]["conditions"]}
+    assert conditions["Ready"] == "True"
+    kubelet = node["status"]["nodeInfo"]["kubeletVersion"]
+    assert kubelet.startswith("v1.35.")
     server = json.loads(cluster.kubectl("version", "--output=json").stdout)["serverVersion"]
-    assert server["gitVersion"] == node["kubelet"] == cluster.status["versions"]["kubelet"]
-
-
-def test_a_second_up_changes_nothing(cluster: Cluster) -> None:
-    """`cluster.up` of a cluster that runs says `unchanged`; its container is the same one."""
-    before = cluster.containers()
-
-    answer = cluster.inv("cluster.up", seconds=60)
-
-    assert "test  unchanged" in answer.stderr
-    after = cluster.containers()
-    assert before == after != []
-
-
-def test_the_kubeconfig_is_its_owners(cluster: Cluster) -> None:
-    """Nobody else can read the kubeconfig, and it lies in the repository's own folder."""
-    assert stat.S_IMODE(cluster.kubeconfig.stat().st_mode) == 0o600
-    assert cluster.kubeconfig.is_relative_to(cluster.root / ".lockgate")
+    assert server["gitVersion"] == kubelet == cluster.versions["kubelet"]
 
 
 def test_the_machines_kernel_is_left_alone(cluster: Cluster) -> None:
@@ -145,7 +129,10 @@ def test_names_resolve(cluster: Cluster, namespace: str, probe: str) -> None:
         f"door.{namespace}": address,
         "registry.localhost": cluster.address,
     }
-    assert {name: ask(cluster, namespace, "probe", f"resolve?of={name}") for name in names} == names
+    # CoreDNS follows the API server, and keeps for a while that a name was not there.
+    for name, address in names.items():
+        found = functools.partial(ask, cluster, namespace, "probe", f"resolve?of={name}")
+        until(lambda: found() == address, f"{name} is {address}")  # noqa: B023
     assert ask(cluster, namespace, "probe", "resolve?of=nothing.invalid").startswith("no: ")
 
 
@@ -202,10 +189,3 @@ def test_an_unknown_image_is_not_run(cluster: Cluster, namespace: str) -> None:
         return str(status.get("state", {}).get("waiting", {}).get("reason", ""))
 
     until(lambda: waiting() in ("ErrImagePull", "ImagePullBackOff"), "the pull fails")
-
-
-def test_what_is_not_there_is_said(cluster: Cluster) -> None:
-    """NetworkPolicies are taken and not enforced, and `cluster.up` and `cluster.status` say so."""
-    assert cluster.status["policies"].startswith("not enforced")
-    assert "not enforced" in cluster.inv("cluster.status").stdout
-    assert "not enforced" in cluster.inv("cluster.up").stderr

@@ -114,14 +114,8 @@ def _create(world: World, now: int) -> None:
         _claim(world.wanted.api, "api_port"), _claim(world.wanted.registry, "registry_port")
     )
     capabilities = given(about.capabilities)
-    files = pki.files(
-        place.name,
-        api=f"https://127.0.0.1:{ports.api}",
-        context=world.context,
-        now=now,
-        seconds=LIFETIME,
-    ) | configuration.files(
-        place.name, image, capabilities=capabilities, registry_port=ports.registry
+    files = contents(
+        place.name, image, context=world.context, ports=ports, capabilities=capabilities, now=now
     )
     container = place.create(
         loaded,
@@ -132,6 +126,31 @@ def _create(world: World, now: int) -> None:
         files=files,
     )
     place.start(container)
+
+
+def contents(
+    name: str,
+    image: NodeImage,
+    *,
+    context: str,
+    ports: Ports,
+    capabilities: tuple[str, ...],
+    now: int,
+) -> dict[str, pki.File]:
+    """Return every file that makes a container of the image the node of a new cluster, by its path.
+
+    Args:
+        name: name of the cluster.
+        image: what the node is made of.
+        context: name of the context in the kubeconfig, which is `pki.KUBECONFIG` among the files.
+        ports: where this machine reaches it on loopback.
+        capabilities: what the container has.
+        now: seconds since 1970, from when on the certificates are valid.
+    """
+    api = f"https://127.0.0.1:{ports.api}"
+    return pki.files(
+        name, api=api, context=context, now=now, seconds=LIFETIME
+    ) | configuration.files(name, image, capabilities=capabilities, registry_port=ports.registry)
 
 
 def _claim(wanted: int, setting: str) -> int:

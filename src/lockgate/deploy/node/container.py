@@ -18,6 +18,7 @@ from lockgate.base.canonical import decode
 from lockgate.base.errors import CommandFailed, NotReady, UsageError
 from lockgate.base.process import end_group
 from lockgate.deploy.node.model import Event, Machine, NodeImage, Ports
+from lockgate.deploy.node.powers import powers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +35,12 @@ IMAGE = "lockgate.node"
 _VERSIONS = "lockgate.versions"
 """Label with the versions of the node's programs, as JSON."""
 
-_API = "6443"
+API_PORT = "6443"
+"""Where the API server listens in the container."""
+
+DATA = "/var"
+"""Folder of the container that is a volume."""
+
 _STOP = 20
 _PIECE = 1 << 16
 
@@ -98,7 +104,7 @@ class Place(NamedTuple):
         ports = {
             inner.partition("/")[0]: int(outer[0]["HostPort"]) for inner, outer in published.items()
         }
-        api = ports.pop(_API, 0)
+        api = ports.pop(API_PORT, 0)
         labels = about["Config"]["Labels"]
         return Box(
             id=about["Id"],
@@ -130,10 +136,10 @@ class Place(NamedTuple):
             *labels,
             f"--label={IMAGE}={image.manifest}",
             f"--label={_VERSIONS}={json.dumps(image.versions)}",
-            *_powers(machine, capabilities),
+            *powers(machine, capabilities).arguments(),
             # Overlays of containers cannot lie on the overlay of a container.
-            f"--volume={self.title}:/var",
-            f"--publish=127.0.0.1:{ports.api}:{_API}",
+            f"--volume={self.title}:{DATA}",
+            f"--publish=127.0.0.1:{ports.api}:{API_PORT}",
             f"--publish=127.0.0.1:{ports.registry}:{ports.registry}",
             f"--stop-timeout={_STOP}",
             loaded,
@@ -220,20 +226,6 @@ class Place(NamedTuple):
             self.engine.call("volume", "rm", name, timeout=120)
             removed.append(f"volume {name}")
         return tuple(removed)
-
-
-def _powers(machine: Machine, capabilities: tuple[str, ...]) -> list[str]:
-    """Return the options that make a container a node: what is needed of what there is, not `--privileged`."""
-    found = ["--user=0:0", "--cap-drop=ALL", *(f"--cap-add={one}" for one in capabilities)]
-    confined = {"apparmor": "apparmor=unconfined", "selinux": "label=disable"}
-    found += ["--security-opt=seccomp=unconfined"]
-    found += [f"--security-opt={confined[one]}" for one in machine.security if one in confined]
-    # Its own cgroup and no other: what it makes there goes with it.
-    found += ["--cgroupns=private", "--device-cgroup-rule=a *:* rwm"]
-    found += ["--tmpfs=/run:rw,exec,nosuid,nodev", "--tmpfs=/tmp:rw,exec,nosuid,nodev"]
-    if machine.kmsg and "SYSLOG" in capabilities:
-        found.append("--device=/dev/kmsg")
-    return found
 
 
 def _tar(files: Mapping[str, File]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import struct
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lockgate.deploy.engine import Engine
 
 _DOCKER = "unix:///var/run/docker.sock"
+_PODMAN_LIMIT = 1 << 20
+"""Open files, and processes, that podman asks for unless told otherwise."""
 _OTHERS = "use a rootful engine, or kind or k3d with `provider` under `cluster` in `lockgate.yaml`"
 
 
@@ -38,13 +41,15 @@ def look(engine: Engine) -> Machine:
             f"{engine.name} runs without root, and a node needs more than its containers can have",
             hint=_OTHERS,
         )
+    capabilities = parse_bounding(status)
     return Machine(
         engine=engine.name,
         version=version,
-        capabilities=parse_bounding(status),
+        capabilities=capabilities,
         cgroups="v2" if cgroups == "2" else "v1",
         security=security,
         kmsg=Path("/dev/kmsg").exists(),
+        limits=_limits(engine, capabilities),
     )
 
 
@@ -82,6 +87,24 @@ def _podman(engine: Engine) -> tuple[str, str, tuple[str, ...], bool]:
         tuple(one for one in ("seccomp", "apparmor", "selinux") if security.get(f"{one}Enabled")),
         bool(security["rootless"]),
     )
+
+
+def _limits(engine: Engine, capabilities: tuple[str, ...]) -> dict[str, int]:
+    """Return the limits of this process that podman's own defaults lie above, and that nobody may raise here.
+
+    Podman has no daemon: what it starts has the limits of whoever calls it, and raising one takes CAP_SYS_RESOURCE
+    (setrlimit(2)). docker hands on those of its daemon.
+    """
+    if engine.name != "podman" or "SYS_RESOURCE" in capabilities:
+        return {}
+    # Podman itself lets go of what no number of a process reaches.
+    numbers = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
+    found = {
+        "nofile": (resource.getrlimit(resource.RLIMIT_NOFILE)[1], _PODMAN_LIMIT),
+        "nproc": (resource.getrlimit(resource.RLIMIT_NPROC)[1], min(_PODMAN_LIMIT, numbers)),
+    }
+    hard = {name: min(most, wanted) for name, (most, wanted) in found.items() if most >= 0}
+    return {name: most for name, most in hard.items() if most < _PODMAN_LIMIT}
 
 
 def _json(engine: Engine, *arguments: str) -> Any:

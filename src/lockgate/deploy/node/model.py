@@ -53,6 +53,8 @@ class Machine(Record, frozen=True):
     """What confines its containers unless told otherwise: `seccomp`, `apparmor`, `selinux`."""
     kmsg: bool
     """True when there is a `/dev/kmsg`."""
+    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    """The limits that the engine would raise for a container and cannot, and how far they go: `nofile`."""
 
 
 class Lack(Record, frozen=True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lockgate.base.errors import ToolError, ToolMissing, UsageError
+from lockgate.base.errors import CommandFailed, ToolError, ToolMissing, UsageError
 from lockgate.base.files import atomic_write, storage_error
 from lockgate.base.process import plain_environment, run
 
@@ -19,6 +20,9 @@ _SECONDS = 600.0
 """For making a cluster: an image of a gigabyte may have to come first."""
 _SHORT = 60.0
 _WAIT = "180s"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_REASON = re.compile(r"^(?:ERROR: |Command Output: |ERRO\[[0-9]+\] )(.+?)\s*$", re.MULTILINE)
+"""Lines that say why: of kind, and of k3d, which writes several."""
 _VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "KIND_EXPERIMENTAL_PROVIDER")
 
 
@@ -126,7 +130,18 @@ class Other(NamedTuple):
                 hint="install it, or set another `provider` under `cluster` in `lockgate.yaml`",
             )
         environment = plain_environment(*_VARIABLES)
-        return run([self.kind, *words], timeout=seconds, env=environment).stdout
+        try:
+            return run([self.kind, *words], timeout=seconds, env=environment).stdout
+        except CommandFailed as error:
+            raise _explained(error) from None
+
+
+def _explained(error: CommandFailed) -> CommandFailed:
+    """Return the failure with the reason as its last line: both end with what they did about it, k3d in colours."""
+    said = _COLOUR.sub("", error.stderr_tail)
+    reasons = _REASON.findall(said)
+    tail = f"{said.rstrip()}\n{'; '.join(reasons)}" if reasons else said
+    return CommandFailed(error.argv, error.code, tail, hint=error.hint)
 
 
 def installed() -> Kind | None:

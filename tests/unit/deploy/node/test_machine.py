@@ -102,3 +102,25 @@ def test_the_daemon_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         found = machine.look(engine("docker", DOCKER))
 
     assert found.capabilities == parse_bounding(Path("/proc/self/status").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "info", "capabilities", "limits"),
+    [
+        ("podman", PODMAN, (), {"nofile": 20_000, "nproc": 20_000}),
+        ("podman", PODMAN, ("SYS_RESOURCE",), {}),
+        ("docker", DOCKER, (), {}),
+    ],
+)
+def test_limits_that_podman_cannot_raise_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    info: object,
+    capabilities: tuple[str, ...],
+    limits: dict[str, int],
+) -> None:
+    """Without the capability for it, podman's own defaults would keep every container from starting."""
+    monkeypatch.setattr(machine, "parse_bounding", lambda _: capabilities)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 20_000))
+
+    assert machine.look(engine(name, info)).limits == limits

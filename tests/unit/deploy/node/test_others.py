@@ -124,3 +124,28 @@ def test_a_list_that_is_none_is_no_answer(home: Path) -> None:
 
     with pytest.raises(ToolError, match="no list"):
         Other("k3d", "dev", home / "kubeconfig").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "reason"),
+    [
+        (
+            "kind",
+            "Creating\\nERROR: no image\\n\\nCommand Output: no such host\\nCall stack:\\n1 2\\n",
+            "no image; no such host",
+        ),
+        (
+            "k3d",
+            "\\033[31mERRO\\033[0m[0001] no image \\n\\033[31mFATA\\033[0m[0001] rolled back!\\n",
+            "no image",
+        ),
+    ],
+)
+def test_the_reason_of_a_failure_is_said(home: Path, kind: str, said: str, reason: str) -> None:
+    """Not the last line, which tells what was done about it; and without colours."""
+    (home / "bin" / kind).write_text(f"#!/bin/sh\nprintf '{said}' >&2\nexit 1\n")
+
+    with pytest.raises(CommandFailed) as failed:
+        Other(kind, "dev", home / "kept" / "kubeconfig").create()  # type: ignore[arg-type]
+
+    assert failed.value.message == f"`{kind}` ended with exit code 1: {reason}"

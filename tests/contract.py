@@ -147,6 +147,19 @@ def a_replacement_names_the_version_that_it_replaces(client: Client, namespace: 
         client.replace(kind(client), one(namespace), new)
 
 
+def the_books_say_who_wrote_a_field_and_can_be_cleared(client: Client, namespace: str) -> None:
+    """Who creates an object wrote all of it; after the books were cleared nobody did."""
+    made = client.create(kind(client), one(namespace), body(namespace, key="one"))
+    assert [each["manager"] for each in made["metadata"]["managedFields"]] == [ownership.MANAGER]
+    made["metadata"]["managedFields"] = [{}]
+    found = client.replace(kind(client), one(namespace), made)
+    assert not [
+        each
+        for each in found["metadata"].get("managedFields") or ()
+        if "f:data" in each["fieldsV1"]
+    ]
+
+
 def what_exists_is_not_created_again(client: Client, namespace: str) -> None:
     """The reason is `AlreadyExists`."""
     client.create(kind(client), one(namespace), body(namespace))
@@ -189,6 +202,7 @@ PROMISES: list[Callable[[Client, str], None]] = [
     a_missing_namespace_is_an_error,
     a_list_has_what_the_labels_say,
     a_replacement_names_the_version_that_it_replaces,
+    the_books_say_who_wrote_a_field_and_can_be_cleared,
     what_exists_is_not_created_again,
     a_deletion_names_the_object_and_its_version,
     a_finalizer_holds_a_deletion,

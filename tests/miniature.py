@@ -399,6 +399,8 @@ class Miniature:
             return live
         else:
             changed = {**body, "metadata": {**live["metadata"], **body["metadata"]}}
+            if changed["metadata"]["managedFields"] == [{}]:
+                changed["metadata"]["managedFields"] = []
             # A replacement has the labels and annotations that it says, and no others.
             for name in ("annotations", "labels"):
                 changed["metadata"][name] = body["metadata"].get(name) or {}

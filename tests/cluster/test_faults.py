@@ -180,6 +180,26 @@ def test_a_corrupt_inventory_is_named_and_written_anew(place: Place, damage: str
     assert lines(place.apply(ONE, artifact="2")) == ["a unchanged", "b deleted"]
 
 
+@pytest.mark.parametrize("words", [["apply"], ["replace"], ["replace", "--force"]], ids=" ".join)
+def test_an_older_inventory_that_was_put_back_is_named(place: Place, words: list[str]) -> None:
+    """From a copy, as a backup has it: nothing is pruned or forgotten before it is written anew."""
+    place.apply(ONE)
+    copied = json.loads(place.kubectl("get", "configmap/inv-web", "-o", "json"))
+    place.apply(TWO, artifact="2")
+    for name in ("resourceVersion", "uid", "creationTimestamp"):
+        del copied["metadata"][name]
+    place.kubectl(*words, "-f", "-", stdin=json.dumps(copied))
+    with pytest.raises(InventoryLost, match="was written by 'kubectl"):
+        place.apply(ONE, artifact="3")
+    with pytest.raises(InventoryLost, match="was written by 'kubectl"):
+        place.delete()
+    assert place.get("secret/b") is not None
+    repair(place.target(), (), NO_WAIT)
+    assert sorted(place.inventory()) == ["a", "b"]
+    assert lines(place.apply(ONE, artifact="3")) == ["a unchanged", "b deleted"]
+    assert lines(place.apply(ONE, artifact="3")) == ["a unchanged"]
+
+
 def test_forbidden_verbs_are_listed_up_front(place: Place) -> None:
     """All that is missing in one message, and nothing was changed."""
     target = place.target(user="limited")
@@ -206,6 +226,8 @@ def test_two_appliers_on_one_inventory_come_one_after_the_other(place: Place) ->
     """Whoever is last wins whole: the cluster holds one artifact, never a mixture."""
     texts = {"1": many(12), "2": many(6, "two") + "---" + TWO.partition("---")[2]}
     failures: list[Exception] = []
+    # Both write one kubeconfig, so not at the same time.
+    targets = {artifact: place.target(lease=5) for artifact in texts}
 
     def work(artifact: str) -> None:
         try:
@@ -213,7 +235,7 @@ def test_two_appliers_on_one_inventory_come_one_after_the_other(place: Place) ->
                 texts[artifact],
                 Options(wait=60, prune_limit=50),
                 artifact=artifact,
-                target=place.target(lease=5),
+                target=targets[artifact],
             )
         except Exception as error:  # noqa: BLE001 - told below
             failures.append(error)
@@ -237,11 +259,12 @@ def test_two_appliers_on_one_inventory_come_one_after_the_other(place: Place) ->
 def test_an_inventory_that_somebody_holds_is_waited_for_and_named(place: Place) -> None:
     """As long as it is renewed nobody takes it; when it is let go the other one works."""
     place.apply(ONE)
-    holder = place.target(lease=1.0).storage
+    # Long enough for a machine that is busy: whoever cannot renew in time has lost it.
+    holder = place.target(lease=4.0).storage
     seen = holder.read()
     with holder.begin(seen, seen.inventory, patience=1) as held:
         with pytest.raises(Conflict, match="is held by process"):
-            place.apply(TWO, Options(wait=2.5), artifact="2")
+            place.apply(TWO, Options(wait=6), artifact="2")
         assert place.get("secret/b") is None
         held.write(seen.inventory, last=True)
     assert lines(place.apply(TWO, artifact="2")) == ["a unchanged", "b created"]

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.apiserver import ROOT
@@ -16,7 +17,7 @@ from tests.cluster.proxy import Proxy, Request, proxied
 from lockgate.deploy.kube.model import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 OLD = """
@@ -111,6 +112,24 @@ class Applier:
         self._child.wait(10)
 
 
+class AtWrite:
+    """Does something at the write of a number; the holder's own renewals come from a thread of theirs."""
+
+    def __init__(self, number: int, action: Callable[[], None]) -> None:
+        self._number, self._action = number, action
+        self._lock, self._count = threading.Lock(), 0
+
+    def __call__(self, request: Request) -> None:
+        """Count a request."""
+        if not request.writes:
+            return
+        with self._lock:
+            self._count += 1
+            due = self._count == self._number
+        if due:
+            self._action()
+
+
 @pytest.fixture
 def applier(place: Place, tmp_path: Path) -> Iterator[Applier]:
     """An applier of the test's own."""
@@ -181,15 +200,7 @@ def test_killed_after_any_write_either_artifact_can_follow(applier: Applier) -> 
     number = 0
     while True:
         number += 1
-        count: list[Any] = []
-
-        def kill(request: Request, at: int = number, done: list[Any] = count) -> None:
-            if request.writes:
-                done.append(request)
-                if len(done) == at:
-                    applier.kill()
-
-        proxy.after = kill
+        proxy.after = AtWrite(number, applier.kill)
         code = applier.run(NEW, "2")
         proxy.after = nothing
         place.apply(OLD, WAIT)
@@ -204,15 +215,7 @@ def test_ctrl_c_lets_go_of_the_inventory(applier: Applier, at: int) -> None:
     """What was done is in the record, nobody holds it, and the next run completes."""
     place, proxy = applier.place, applier.proxy
     begin_again(place)
-    writes: list[Request] = []
-
-    def interrupt(request: Request) -> None:
-        if request.writes:
-            writes.append(request)
-            if len(writes) == at:
-                applier.interrupt()
-
-    proxy.before = interrupt
+    proxy.before = AtWrite(at, applier.interrupt)
     assert applier.run(NEW, "2") == -signal.SIGINT
     proxy.before = nothing
     stored = place.target().storage.read()

@@ -151,7 +151,7 @@ def _delete(
 def repair(target: Target, namespaces: Iterable[str], options: Options) -> inventory.Inventory:
     """Write the record anew from the objects that carry its labels; what it names already is kept.
 
-    The history is lost when it cannot be read.
+    Whoever wrote it before, it is ours after. The history is lost when it cannot be read.
 
     Args:
         target: the inventory.
@@ -170,14 +170,14 @@ def repair(target: Target, namespaces: Iterable[str], options: Options) -> inven
     known = inventory.Inventory(namespace=target.owner.namespace, name=target.owner.name)
     # A cluster that does not answer is another thing than a record that cannot be read.
     with contextlib.suppress(InventoryLost):
-        known = target.storage.read().inventory
+        known = target.storage.read(whoever_wrote=True).inventory
     if not found and not version:
         raise UsageError(
             f"there is no inventory {target.owner}, and nothing carries its labels",
             hint="`inv deploy.inventories` lists those that there are",
         )
     made = inventory.united(known, found)
-    target.storage.put(made, version, beat=None)
+    target.storage.put(made, version, beat=None, anew=True)
     return made
 
 

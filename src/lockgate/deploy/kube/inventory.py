@@ -34,7 +34,7 @@ from lockgate.base.errors import (
 )
 from lockgate.config.order import order_ids
 from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube.ownership import GROUP, Owner
+from lockgate.deploy.kube.ownership import GROUP, MANAGER, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,6 +57,9 @@ _LONGEST_NAME = 63
 _FORMERLY_LONGEST = 59
 _DIGITS = 16
 """Hexadecimal digits that tell apart names that were cut."""
+
+_CONTENT = ("f:data", "f:binaryData")
+"""What a record holds, as the books name it (FieldsV1)."""
 
 _COMPONENT = {
     "app.kubernetes.io/component": "inventory",
@@ -351,8 +354,31 @@ def read(body: Mapping[str, Any]) -> Inventory:
     except (msgspec.MsgspecError, zlib.error, LockgateError, ValueError) as error:
         raise InventoryLost(
             f"the inventory ConfigMap/{namespace}/{PREFIX}{name} cannot be read: {error}",
-            hint="`inv deploy.repair` writes it anew from the objects that carry its labels",
+            hint=_repair(name),
         ) from None
     return Inventory(
         namespace=namespace, name=name, entries=_sorted(entries), history=history, pending=pending
     )
+
+
+def check_written(body: Mapping[str, Any]) -> None:
+    """Refuse a record whose content another tool or a person wrote: mostly an older copy of it that was put back.
+
+    Who wrote which field stands in the cluster's own books. What such a record does not name would be orphaned.
+
+    Raises:
+        InventoryLost: somebody did, who and when.
+    """
+    metadata = body["metadata"]
+    for one in metadata.get("managedFields") or ():
+        fields = one.get("fieldsV1") or {}
+        if one.get("manager") != MANAGER and not fields.keys().isdisjoint(_CONTENT):
+            raise InventoryLost(
+                f"the inventory ConfigMap/{metadata['namespace']}/{metadata['name']} was written by "
+                f"{one.get('manager')!r} at {one.get('time', 'some time')}, so it may be older than what is there",
+                hint=_repair(metadata["name"].removeprefix(PREFIX)),
+            )
+
+
+def _repair(name: str) -> str:
+    return f"`inv deploy.repair --inventory {name}` writes it anew, with the objects that carry its labels"

@@ -86,11 +86,14 @@ class Storage:
             name=records.PREFIX + self.owner.name,
         )
 
-    def read(self) -> Stored:
+    def read(self, *, whoever_wrote: bool = False) -> Stored:
         """Return the inventory; an empty one without a version when there is none.
 
+        Args:
+            whoever_wrote: take what another tool wrote for what it says.
+
         Raises:
-            InventoryLost: it cannot be read.
+            InventoryLost: it cannot be read, or is none that we wrote.
             Conflict: a ConfigMap of this name is there and is no inventory of ours.
         """
         body = self._body()
@@ -98,7 +101,10 @@ class Storage:
             return Stored(
                 records.Inventory(namespace=self.owner.namespace, name=self.owner.name), ""
             )
-        return Stored(records.read(body), body["metadata"]["resourceVersion"], holder_of(body))
+        found = _stored(body)
+        if not whoever_wrote:
+            records.check_written(body)
+        return found
 
     def version(self) -> str:
         """Return the version of the ConfigMap, readable or not; empty when there is none."""
@@ -181,7 +187,15 @@ class Storage:
             retryable=True,
         )
 
-    def put(self, inventory: Inventory, version: str, *, beat: int | None, mark: str = "") -> str:
+    def put(
+        self,
+        inventory: Inventory,
+        version: str,
+        *,
+        beat: int | None,
+        mark: str = "",
+        anew: bool = False,
+    ) -> str:
         """Write the inventory over `version`, and return its new version.
 
         Args:
@@ -189,6 +203,7 @@ class Storage:
             version: what it replaces; empty: nothing.
             beat: number of the renewal; None: nobody holds it any more.
             mark: makes it another one than what is there.
+            anew: forget who wrote it before.
 
         Raises:
             Moved: another version is there.
@@ -196,6 +211,9 @@ class Storage:
         held = {} if beat is None else {HOLDER: self._token(beat)}
         held |= {f"{GROUP}/let-go": mark} if mark else {}
         body = records.write(inventory, held)
+        if anew:
+            # How Server-Side Apply has it ("Clearing managedFields"); what stays the same would stay others' else.
+            body["metadata"]["managedFields"] = [{}]
         try:
             if not version:
                 made = self._client.create(self._kind, self._id, body)
@@ -260,10 +278,9 @@ class Storage:
                     continue
                 name = f"{metadata['namespace']}/{metadata['name'].removeprefix(records.PREFIX)}"
                 try:
-                    yield (
-                        name,
-                        Stored(records.read(body), metadata["resourceVersion"], holder_of(body)),
-                    )
+                    found = _stored(body)
+                    records.check_written(body)
+                    yield name, found
                 except LockgateError as error:
                     yield name, error
 
@@ -281,6 +298,10 @@ class Storage:
         return msgspec.json.encode(
             Holder(who=self._who, run=self._run, beat=beat, seconds=self._lease)
         ).decode()
+
+
+def _stored(body: Body) -> Stored:
+    return Stored(records.read(body), body["metadata"]["resourceVersion"], holder_of(body))
 
 
 def _same(found: dict[str, Any], body: dict[str, Any]) -> bool:

@@ -65,9 +65,9 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
         permissions.check(client, _needs_of(stale, options), workers=workers)
     looker = Looker(client, target.owner, options, target.now, former=target.former)
     live = looker.live(desired, known, [(entry, kind) for entry, kind in stale if kind])
-    if not stored.version and live.unrecorded:
-        _check_begun(target)
-        _check_lost(live.unrecorded, target)
+    if live.unrecorded:
+        _check_begun(target, stored)
+        _check_lost(live.unrecorded, target, stored)
     first = [one for one in desired if one.is_definition]
     findings = looker.findings(first, live, {})
     missing = _check_namespaces(desired, findings, target, options)
@@ -112,20 +112,21 @@ def _needs_of(
                 yield permissions.Need(verb, kind.group, kind.plural, entry.id.namespace)
 
 
-def _check_begun(target: Target) -> None:
-    """See whether another run made the record after it was looked for: then what was found is that run's.
+def _check_begun(target: Target, stored: Stored) -> None:
+    """See whether another run wrote the record after it was looked at: then what was found may be that run's.
 
     Raises:
         Moved: it did; look again.
     """
-    if target.storage.version():
+    if target.storage.version() != stored.version:
         raise target.storage.moved()
 
 
-def _check_lost(unrecorded: Sequence[str], target: Target) -> None:
-    """Refuse to begin anew where an inventory was.
+def _check_lost(unrecorded: Sequence[str], target: Target, stored: Stored) -> None:
+    """Refuse to begin anew where an inventory was, and to go on with one that is not the last that was written.
 
-    What is noticed is an object of a kind, in a namespace, that the artifact has objects of, too.
+    An object is recorded before it is made, so one that is not says that the record was lost, or put back. What is
+    noticed is an object of a kind, in a namespace, that the artifact or the record has objects of, too.
 
     Raises:
         InventoryLost: its objects are there.
@@ -133,10 +134,16 @@ def _check_lost(unrecorded: Sequence[str], target: Target) -> None:
     # The inventory's own namespace is made before the inventory can be.
     found = sorted(one for one in unrecorded if one != f"Namespace/{target.owner.namespace}")
     if found:
+        what = (
+            "does not name objects of it"
+            if stored.version
+            else "is gone, and objects of it are there"
+        )
         raise InventoryLost(
-            f"the inventory {target.owner} is gone, and objects of it are there: "
+            f"the inventory {target.owner} {what}: "
             f"{', '.join(found[:5])}{', …' if len(found) > 5 else ''}",
-            hint="`inv deploy.repair` writes it anew from the objects that carry its labels",
+            hint=f"`inv deploy.repair --inventory {target.owner.name}` writes it anew, with the objects that "
+            "carry its labels",
         )
 
 

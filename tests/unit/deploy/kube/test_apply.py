@@ -187,6 +187,56 @@ def test_an_unreadable_record_is_named(cluster: Cluster) -> None:
     assert cluster.data("b") is None
 
 
+def test_an_older_record_that_was_put_back_is_named(cluster: Cluster) -> None:
+    """By plan, deployment, status, history and deletion alike; a repair takes what is there into it."""
+    cluster.apply(maps("a"))
+    older = cluster.data("inv-web")
+    cluster.apply(maps("a", "b"), artifact="2")
+    cluster.server.update("ConfigMap", "default", "inv-web", "kubectl", data=older)
+    for ask in (cluster.plan, cluster.apply):
+        with pytest.raises(InventoryLost, match="inv-web was written by 'kubectl' at 2026-11-20"):
+            ask(maps("a"))
+    for look in (status, delete.plan):
+        with pytest.raises(InventoryLost, match="may be older"):
+            look(cluster.target(), NO_WAIT)
+    ((_, listed),) = cluster.target().storage.all(everywhere=False)
+    assert isinstance(listed, InventoryLost)
+    repair(cluster.target(), (), NO_WAIT)
+    assert cluster.entries() == ["a", "b"]
+    assert lines(cluster.apply(maps("a"), artifact="3")) == ["a unchanged", "b deleted"]
+
+
+def test_a_record_that_does_not_name_an_object_is_named(cluster: Cluster) -> None:
+    """Whoever seems to have written it: an object is recorded before it is made."""
+    cluster.apply(maps("a"))
+    older = cluster.data("inv-web")
+    cluster.apply(maps("a", "b"), artifact="2")
+    cluster.server.update("ConfigMap", "default", "inv-web", "lockgate", data=older)
+    with pytest.raises(
+        InventoryLost, match="does not name objects of it: ConfigMap/default/b"
+    ) as caught:
+        cluster.apply(maps("a"), artifact="3")
+    assert caught.value.hint.startswith("`inv deploy.repair --inventory web`")
+    assert cluster.data("b") is not None
+
+
+def test_objects_of_another_run_at_the_same_time_are_no_loss(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record was read before that run wrote it: it is read again."""
+    cluster.apply(maps("a"))
+    plain, once = Storage.read, iter([True])
+
+    def read(self: Storage, **words: Any) -> Stored:
+        seen = plain(self, **words)
+        if next(once, False):
+            cluster.apply(maps("a", "b"), artifact="2")
+        return seen
+
+    monkeypatch.setattr(Storage, "read", read)
+    assert lines(cluster.apply(maps("a"), artifact="3")) == ["a unchanged", "b deleted"]
+
+
 def test_a_finalizer_keeps_the_entry(cluster: Cluster) -> None:
     """Until the object is known to be gone."""
     cluster.apply(maps("a", "b"))

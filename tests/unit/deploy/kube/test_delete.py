@@ -28,7 +28,7 @@ def test_a_repair_does_not_take_a_busy_cluster_for_an_unreadable_record(
     target = cluster.target()
     read = Storage.read
 
-    def busy(self: Storage) -> object:
+    def busy(self: Storage, **_: object) -> object:
         raise ClusterError("the cluster answered 503", hint="again", status=503, retryable=True)
 
     monkeypatch.setattr(Storage, "read", busy)

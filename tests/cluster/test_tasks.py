@@ -141,6 +141,12 @@ def test_from_manifests_to_the_cluster_and_back(shop: Shop) -> None:
     assert f"ConfigMap/{shop.place.namespace}/a" in status
     assert status.count(" current") == 2
     assert f"{shop.place.namespace}/shop-dev" in shop.inv("deploy.inventories").stdout
+    listed = json.loads(shop.inv("deploy.inventories", "--json").stdout)
+    assert listed["namespace"] == shop.place.namespace
+    (inventory,) = listed["inventories"]
+    assert (inventory["inventory"], inventory["objects"], inventory["pending"]) == (
+        f"{shop.place.namespace}/shop-dev", 2, "",
+    )  # fmt: skip
 
     refused = shop.inv("deploy.delete", code=2)
     assert "add `--yes`" in refused.stderr

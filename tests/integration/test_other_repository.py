@@ -96,6 +96,39 @@ def test_a_wheel_builds_the_image_of_an_empty_repository(
     assert len(json.loads(index.read_bytes())["manifests"]) == 2
 
 
+def test_a_wheel_writes_the_first_files_of_a_repository(
+    python: Path, tmp_path: Path, run_inv: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """An empty git repository with a service of one file: `settings.init` is all that `inv build` lacks."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True, timeout=60)
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello" / "wsgi.py").write_text(WSGI)
+
+    begun = subprocess.run(
+        [python, "-m", "lockgate", "settings.init"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    done = run_inv(python, tmp_path, "build", "--json")
+
+    assert begun.returncode == 0, begun.stderr
+    assert "next: `lockgate build`" in begun.stderr
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["component"] == "hello"
+    ignored = subprocess.run(
+        ["git", "status", "--porcelain"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ignored.stdout.split()[1::2] == [".gitignore", "hello/", "lockgate.yaml", "tasks.py"]
+
+
 @pytest.fixture
 def run_inv() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Call with an interpreter, a folder and arguments to run `inv` there."""

@@ -7,8 +7,12 @@ from typing import Any
 
 import msgspec
 
+from lockgate.base.errors import InventoryLost
 from lockgate.config.resource import ResourceId
+from lockgate.deploy.kube.holding import Holder
+from lockgate.deploy.kube.inventory import Applied, Entry, Inventory
 from lockgate.deploy.kube.model import InventoryStatus, ObjectStatus
+from lockgate.deploy.kube.storage import Stored
 from lockgate.oci.digest import Digest
 from lockgate.tasks import deploy_words
 
@@ -62,3 +66,37 @@ def test_each_object_is_one_line() -> None:
     )
     (line,) = deploy_words.object_lines(found)
     assert line == f"{'Pod/shop/a':<48} {'failed':<12} a?b?[2J  changed by somebody else"
+
+
+def stored(**more: Any) -> Stored:
+    """Return an inventory of one object as a cluster holds it."""
+    pod = Entry(id=ResourceId(group="", kind="Pod", namespace="shop", name="a"), version="v1")
+    return Stored(Inventory(namespace="shop", name="shop-dev", entries=(pod,), **more), "1")
+
+
+def test_an_inventory_of_a_list_says_what_was_applied_last() -> None:
+    """When, from which source and revision, and how much it holds."""
+    past = Applied(
+        artifact=ONE, source="https://git.example/shop", revision="abc", at=1_700_000_000
+    )
+    found = deploy_words.brief("shop/shop-dev", stored(history=(past,)))
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(1_700_000_000))
+    assert (found.artifact, found.applied, found.pending, found.error) == (ONE, past.at, "", "")
+    assert deploy_words.inventory_line(found) == (
+        f"{'shop/shop-dev':<40}     1 objects  {day}  https://git.example/shop  abc"
+    )
+
+
+def test_an_inventory_of_a_list_says_what_is_being_applied() -> None:
+    """And who does it; nothing came to its end, so there is no time."""
+    held = stored(pending=Applied(artifact=TWO))._replace(holder=Holder(who="ann"))
+    found = deploy_words.brief("shop/shop-dev", held)
+    assert (found.artifact, found.applied, found.pending, found.holder) == ("", 0, TWO, "ann")
+    assert deploy_words.inventory_line(found).endswith("1 objects  -                 -")
+
+
+def test_an_inventory_that_cannot_be_read_says_why() -> None:
+    """It is listed all the same, and its reason cannot draw on a terminal."""
+    found = deploy_words.brief("shop/shop-dev", InventoryLost("cut\x1b[2J off"))
+    assert (found.objects, found.error) == (0, "cut\x1b[2J off")
+    assert deploy_words.inventory_line(found) == (f"{'shop/shop-dev':<40} unreadable: cut?[2J off")

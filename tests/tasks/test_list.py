@@ -31,6 +31,7 @@ EVERYDAY = (
     "pull",
     "copy",
     "tools",
+    "settings",
 )
 """They stand alone."""
 
@@ -109,6 +110,8 @@ OWN_HELP = {
     ("check", "why"): "say why each gate exists",
     ("check.manifests", "why"): "say why each rule exists",
     ("doctor", "json"): "print the list as JSON, on stdout",
+    ("settings", "component"): "print this component alone",
+    ("settings", "env"): "print this environment alone",
 }
 """Where the shared words would not be true."""
 

@@ -48,7 +48,7 @@ def find_root(start: Path) -> Path:
             return folder
     raise UsageError(
         f"there is no `{NAME}` in {start} or above",
-        hint="write one; `docs/settings.md` has a short example",
+        hint="`inv settings.init` writes one from what it finds; `docs/settings.md` has a short example",
     )
 
 

@@ -24,6 +24,7 @@ from lockgate.tasks import (
     push,
     registry,
     scan,
+    settings,
     sign,
     test,
     tools,
@@ -47,6 +48,7 @@ def namespace() -> Collection:
         deploy,
         registry,
         tools,
+        settings,
         cluster,
         test,
     ):

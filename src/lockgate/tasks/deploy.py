@@ -425,23 +425,33 @@ def history(context: Context, env: str = "") -> None:
         sys.stdout.write(f"{word:<8} {short:<22} {one.objects:>5} objects  {day}  {said}\n")
 
 
-@task(klass=Flags, help=helps("env", all_namespaces="of the whole cluster, not of one namespace"))
+@task(
+    klass=Flags,
+    help=helps("env", "json", all_namespaces="of the whole cluster, not of one namespace"),
+)
 @reported
-def inventories(context: Context, env: str = "", all_namespaces: bool = False) -> None:
+def inventories(
+    context: Context, env: str = "", all_namespaces: bool = False, json: bool = False
+) -> None:
     """List the inventories of a cluster. Example: inv deploy.inventories -e dev --all-namespaces."""
-    from lockgate.tasks import applying
-    from lockgate.tasks.console import printable
+    from lockgate.deploy.kube.model import Inventories
+    from lockgate.tasks import applying, deploy_words
     from lockgate.tasks.session import open_session
 
-    with applying.target(open_session(), env) as there:
-        for name, stored in there.storage.all(everywhere=all_namespaces):
-            if isinstance(stored, Exception):
-                sys.stdout.write(f"{name:<40} unreadable: {printable(str(stored))}\n")
-                continue
-            current, count = stored.inventory.current, len(stored.inventory.entries)
-            day = time.strftime("%Y-%m-%d %H:%M", time.localtime(current.at)) if current else "-"
-            told = f"{current.source or '-'}  {current.revision or '-'}" if current else "-"
-            sys.stdout.write(f"{name:<40} {count:>5} objects  {day:<16}  {printable(told)}\n")
+    session = open_session()
+    with applying.target(session, env) as there:
+        found = Inventories(
+            context=there.context,
+            namespace="" if all_namespaces else there.owner.namespace,
+            inventories=tuple(
+                deploy_words.brief(*one) for one in there.storage.all(everywhere=all_namespaces)
+            ),
+        )
+    if json:
+        session.emit(found)
+        return
+    lines = [deploy_words.inventory_line(one) for one in found.inventories]
+    sys.stdout.write("".join(f"{one}\n" for one in lines))
 
 
 @task(klass=Flags, help=helps("env", inventory="name of another inventory"))

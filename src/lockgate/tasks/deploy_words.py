@@ -1,4 +1,4 @@
-"""What `inv deploy.status` says to people of an inventory in a cluster."""
+"""What `inv deploy.status` and `inv deploy.inventories` say of inventories in a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from lockgate.oci.digest import Digest
 from lockgate.tasks.console import printable
 
 if TYPE_CHECKING:
-    from lockgate.deploy.kube.model import InventoryStatus
+    from lockgate.base.errors import LockgateError
+    from lockgate.deploy.kube.model import InventoryBrief, InventoryStatus
+    from lockgate.deploy.kube.storage import Stored
 
 
 def status_lines(found: InventoryStatus) -> list[str]:
@@ -32,3 +34,34 @@ def object_lines(found: InventoryStatus) -> list[str]:
         f"{'  changed by somebody else' if one.touched == 'yes' else ''}".rstrip()
         for one in found.objects
     ]
+
+
+def brief(name: str, found: Stored | LockgateError) -> InventoryBrief:
+    """Return what a list says of an inventory that was read, or could not be."""
+    from lockgate.deploy.kube.holding import has_ended, people
+    from lockgate.deploy.kube.inventory import Applied
+    from lockgate.deploy.kube.model import InventoryBrief
+
+    inventory = None if isinstance(found, Exception) else found.inventory
+    current = (inventory and inventory.current) or Applied(artifact="")
+    holder = None if isinstance(found, Exception) else found.holder
+    return InventoryBrief(
+        inventory=name,
+        objects=len(inventory.entries) if inventory else 0,
+        artifact=current.artifact,
+        source=current.source,
+        revision=current.revision,
+        applied=current.at,
+        pending=inventory.pending.artifact if inventory and inventory.pending else "",
+        holder=people(holder.who) if holder and not has_ended(holder.who) else "",
+        error=str(found) if isinstance(found, Exception) else "",
+    )
+
+
+def inventory_line(one: InventoryBrief) -> str:
+    """Return an inventory of a list as a line: name, objects, when and from what."""
+    if one.error:
+        return f"{one.inventory:<40} unreadable: {printable(one.error)}"
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.applied)) if one.artifact else "-"
+    told = f"{one.source or '-'}  {one.revision or '-'}" if one.artifact else "-"
+    return f"{one.inventory:<40} {one.objects:>5} objects  {day:<16}  {printable(told)}"

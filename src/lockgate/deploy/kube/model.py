@@ -85,6 +85,37 @@ class InventoryStatus(Record, frozen=True):
         return not self.pending and all(one.phase == "current" for one in self.objects)
 
 
+class InventoryBrief(Record, frozen=True):
+    """One inventory among those of a cluster."""
+
+    inventory: str
+    """`NAMESPACE/NAME`."""
+    objects: int
+    """How many it holds."""
+    artifact: str
+    """What was applied last to its end; empty when nothing was."""
+    source: str
+    revision: str
+    applied: int
+    """When, in seconds since 1970; 0 when nothing was."""
+    pending: str
+    """The artifact whose application did not come to its end; empty when none."""
+    holder: str
+    """Who works on it right now; empty when nobody does."""
+    error: str = ""
+    """Why it cannot be read; the fields above but the first then say nothing."""
+
+
+class Inventories(Record, frozen=True):
+    """The inventories of a namespace, or of a whole cluster."""
+
+    context: str
+    """Name of the cluster."""
+    namespace: str
+    """Empty for the whole cluster."""
+    inventories: tuple[InventoryBrief, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a run behaves."""

@@ -143,7 +143,7 @@ def page(cluster: Cluster, namespace: str, name: str) -> str:
 def test_it_is_deployed_and_reached(
     cluster: Cluster, namespace: str, shop: Repository, deployed: str
 ) -> None:
-    """Two replicas are ready, with the images by the digests that were built; the Service answers."""
+    """Two replicas are ready, with the images by the digests that were built; the Service answers, and says its own."""
     assert "all pinned, all verified" in deployed
     # Its database is built on demand, and it was the manifests that demanded it.
     assert (shop.path / DATABASE).exists()
@@ -153,7 +153,9 @@ def test_it_is_deployed_and_reached(
         "containers"
     ][0]["image"]
     assert image == f"{cluster.registry}/todo/app@{shop.subject}"
-    assert '"name":"todo"' in page(cluster, namespace, "first-visit")
+    seen = page(cluster, namespace, "first-visit")
+    assert '"name":"todo"' in seen
+    assert f'"digest":"{shop.subject}"' in seen
 
 
 def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, deployed: str) -> None:

@@ -128,12 +128,16 @@ def main() -> None:
 
 def _run(as_called: Lockgate) -> None:
     try:
-        as_called.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])
-        sys.stdout.flush()
-    except BrokenPipeError:
+        try:
+            as_called.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])
+        finally:
+            # Invoke ends with an exception, and what it wrote may still be in the buffer.
+            sys.stdout.flush()
+    except BrokenPipeError as error:
         # `--help TASK | head`: nobody reads on. Python would complain once more about what is left in the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        ended = error.__context__
+        sys.exit(ended.code if isinstance(ended, SystemExit) and ended.code else 141)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Repository
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "app"), str(ROOT / "app" / "tests")]
+# With the root before it: both have a folder `tests`, and they become one package.
+sys.path[:0] = [str(ROOT), str(ROOT / "app"), str(ROOT / "app" / "tests")]
 
 # The driver leaves the socket of a connection that failed half-way to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(

@@ -36,6 +36,14 @@ def test_a_plan_to_sign_makes_no_key(scanned: Mini) -> None:
     assert "with development key " in scanned.inv("sign", "-c", "web", "--plan").err
 
 
+def test_a_plan_names_no_key_that_would_be_refused(scanned: Mini) -> None:
+    """Where the development key is not taken, signing without another one fails, and so does its plan."""
+    assert scanned.inv("scan", "-c", "web", "-e", "prod").code in (0, 3)
+    planned = scanned.inv("sign", "-c", "web", "-e", "prod", "--plan")
+    assert planned.code == 4, planned.err
+    assert "prod has no key, and does not take the development key" in planned.err
+
+
 @pytest.mark.parametrize("entries", [(), ("--require", "signature: {keys: [development]}")])
 def test_a_plan_to_verify_makes_no_key(scanned: Mini, entries: tuple[str, ...]) -> None:
     """A requirement may name the key all the same."""

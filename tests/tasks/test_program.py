@@ -71,3 +71,35 @@ def test_a_reader_that_goes_away_is_141(typed: list[str]) -> None:
     finally:
         os.close(theirs)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_tasks_of_other_programs_are_not_executed(tmp_path: Path) -> None:
+    """Celery's `tasks.py` is called so, too: ours above it counts, and without one the standard tasks."""
+    from lockgate.tasks.program import tasks_above
+
+    inner = tmp_path / "shop" / "web"
+    inner.mkdir(parents=True)
+    (inner / "tasks.py").write_text("from celery import Celery\n")
+    assert tasks_above(inner) is None
+    done = subprocess.run(
+        [sys.executable, "-m", "lockgate", "settings.init", "--plan"],
+        cwd=inner,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "looks like a component" in done.stderr
+    (tmp_path / "tasks.py").write_text("from lockgate.tasks import namespace\n\nns = namespace()\n")
+    assert tasks_above(inner) == tmp_path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_somebody_else_put_into_a_folder_above_is_not_executed(tmp_path: Path) -> None:
+    """As a `tasks.py` in `/tmp`."""
+    from lockgate.tasks.program import tasks_above
+
+    (tmp_path / "tasks.py").write_text("# lockgate\nprint('ran')\n")
+    os.chown(tmp_path / "tasks.py", 12345, -1)
+    assert tasks_above(tmp_path / "sub") is None

@@ -6,6 +6,7 @@ import ast
 import posixpath
 import re
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lockgate.base.errors import UsageError
@@ -14,8 +15,7 @@ from lockgate.build import gomod, requirements
 from lockgate.build.tree import source_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
 _DEEPEST = 3
 """Folders below that of the repository in which a component is looked for."""
@@ -32,9 +32,12 @@ _READY = ("/readyz", "/healthz", "/health")
 _DECLARED = ("requirements.in", "pyproject.toml", "uv.lock", "poetry.lock", "Pipfile", "setup.py")
 """Files that say what a service needs, in which nothing is locked as an image wants it."""
 _OWN = (
-    "lockgate.yaml", "tasks.py", "noxfile.py", "advisories", "k8s", "policies", "stacks", "out",
+    "lockgate.yaml", "tasks.py", "noxfile.py", "advisories", "dist", "docs", "k8s", "keys", "out", "policies",
+    "stacks",
 )  # fmt: skip
 """What a repository has beside a service that stands at its top."""
+_PRIVATE = ("*.key", "*.pem")
+"""What is in no image, wherever it lies."""
 _LARGEST = 1 << 20
 """Bytes of a source file up to which it is read."""
 _LONGEST_NAME = 63
@@ -79,7 +82,7 @@ def components(root: Path) -> tuple[Guess, ...]:
             port = {"port": _PORT + len(found)} if found else {}
             found.append(one._replace(name=name, settings={**one.settings, **port}))
     except OSError as error:
-        raise storage_error(error, root) from error
+        raise storage_error(error, Path(error.filename or root)) from error
     return tuple(found)
 
 
@@ -122,7 +125,7 @@ def _go(root: Path, path: str) -> Iterator[Guess]:
         settings: dict[str, Any] = {"kind": "gomodule", "path": path or ".", "stack": "static"}
         if package != ".":
             settings["go"] = [{"module": path or ".", "packages": [package]}]
-        settings |= {"entrypoint": [program], "ready": _ready(folder, ".go")}
+        settings |= {"entrypoint": [program], "ready": _ready(folder, ".go", ())}
         yield Guess(component_name(program), path, settings, {})
 
 
@@ -146,11 +149,13 @@ def _python(root: Path, path: str) -> Iterator[Guess]:
     out = [one for one in ("tests", "requirements.in") if (folder / one).exists()]
     if lock == _LOCK:
         out.append(_LOCK)
+    out += [one.parent.name for one in sorted(folder.glob("*/pyvenv.cfg"))]
+    out += _PRIVATE if path else (*_OWN, *_PRIVATE)
     settings: dict[str, Any] = {
         "path": path or ".",
         "entrypoint": entry,
-        "exclude": out if path else [*out, *_OWN],
-        "ready": _ready(folder, ".py"),
+        "exclude": out,
+        "ready": _ready(folder, ".py", out),
     }
     comments = {}
     if entry[:-1] == ["python3"] and "__main__" not in _text(folder / entry[-1]):
@@ -245,17 +250,19 @@ def _lock(root: Path, path: str, lock: str) -> tuple[str, bool]:
         except UsageError as error:
             return f"`{file}` is no lock: {error.message}; {error.hint}", False
         return "", False
+    if (folder / lock).is_symlink():
+        return f"`{file}` is a link that leads nowhere", False
     declared = [one for one in _DECLARED if (folder / one).exists()]
     if not declared:
         return "", True
     return f"`{file}` is missing, beside `{declared[0]}`; {requirements.RELOCK}", False
 
 
-def _ready(folder: Path, suffix: str) -> str:
+def _ready(folder: Path, suffix: str, exclude: Sequence[str]) -> str:
     """Return the first known path for readiness that stands in a source file; `/` when none does."""
     texts: Iterable[str] = (
         _text(folder / one)
-        for one in source_files(folder, ["tests"], may_be_none=True)
+        for one in source_files(folder, ["tests", *exclude], may_be_none=True)
         if one.endswith(suffix)
     )
     seen = {one for text in texts for one in _READY if f'{one}"' in text or f"{one}'" in text}

@@ -10,7 +10,8 @@ The one that says most about what happened comes first:
     (6) a certificate of somebody who is not trusted    SignatureInvalid
     (7) a key that nobody here knows                    SignatureInvalid
 
-Of two of one kind it is the one with the smaller digest. Anybody can add (6) and (7), so they stand last.
+Of two of one kind it is the one with the smaller digest. It changes no verdict: whoever may push can add pieces that
+are refused, and have theirs named.
 """
 
 from __future__ import annotations

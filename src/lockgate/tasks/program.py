@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke.exceptions import CollectionNotFound, Exit, ParseError
+from invoke.exceptions import ParseError
 from invoke.program import Program
 
 from lockgate import __version__
@@ -75,13 +75,31 @@ class Installed(Lockgate):
     """The command of an installation: a repository needs no `tasks.py` to use it."""
 
     def load_collection(self) -> None:
-        """Load the nearest `tasks.py`; where there is none, take the tasks that every repository has."""
+        """Load the nearest `tasks.py` that is ours; where there is none, take the tasks that every repository has."""
+        if self.args.collection.value is None:
+            root = self.args["search-root"]
+            found = tasks_above(Path(root.value or Path.cwd()).absolute())
+            if found is None:
+                self.collection = namespace()
+                return
+            root.value = str(found)
+        super().load_collection()
+
+
+def tasks_above(start: Path) -> Path | None:
+    """Return the nearest folder, from `start` upwards, with a `tasks.py` that is meant for us; None without one.
+
+    Celery's are called so, too. And a file that somebody else may have put into a folder above is not executed.
+    """
+    for folder in (start, *start.parents):
+        path = folder / "tasks.py"
         try:
-            super().load_collection()
-        except Exit as error:
-            if not isinstance(error.__context__, CollectionNotFound) or self.args.collection.value:
-                raise
-            self.collection = namespace()
+            trusted = path.stat().st_uid in (0, os.geteuid())
+            if trusted and b"lockgate" in path.read_bytes():
+                return folder
+        except OSError:
+            continue  # there is none, or none that we may read
+    return None
 
 
 def with_flags(words: Sequence[str], tasks: Collection) -> list[str]:

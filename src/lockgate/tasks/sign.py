@@ -72,12 +72,18 @@ def sign(
 
 
 def _plan(session: Session, image: Image, env: str) -> None:
+    from lockgate.base.errors import KeyRefused
     from lockgate.oci.digest import Digest
     from lockgate.sign.keyless.signer import KeylessSigner
     from lockgate.tasks import signing
 
-    _, environment = session.settings.target(env)
+    where, environment = session.settings.target(env)
     if signing.makes_key(session, environment):
+        if not environment.development_key:
+            raise KeyRefused(
+                f"{where} has no key, and does not take the development key",
+                hint=f"set `key` of `{where}` in `lockgate.yaml`",
+            )
         who = "a development key, which would be made"
     elif isinstance(key := signing.signer(session, environment), KeylessSigner):
         asked = key.claimed()

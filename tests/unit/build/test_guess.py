@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lockgate.base import settings_file, settings_text
 from lockgate.base.errors import UsageError
 from lockgate.build import guess
+from lockgate.build.tree import source_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,7 +202,7 @@ def test_the_lock_of_a_folder_above_is_taken(text: str, tmp_path: Path) -> None:
     one = only(tmp_path, {"requirements.txt": text, "src/web/wsgi.py": "app = 1\n"})
     assert one.settings["requirements"] == "../../requirements.txt"
     assert (one.needs_nothing, "requirements" in one.comments) == (False, True)
-    assert one.settings["exclude"] == []
+    assert "requirements.txt" not in one.settings["exclude"]
     assert ("gunicorn" in one.settings["entrypoint"]) == (text == LOCK)
     assert one.lacks.startswith("`requirements.txt` is no lock") == (text != LOCK)
 
@@ -227,3 +228,28 @@ def test_any_folder_gives_names_that_settings_take(text: str) -> None:
     one: dict[str, Any] = {"path": "x", "entrypoint": ["x"]}
     content = {"project": guess.plain_name(text), "components": {guess.component_name(text): one}}
     assert settings_file.parse(settings_text.dump(content).encode()).project
+
+
+def test_keys_and_environments_stay_out_of_the_image(tmp_path: Path) -> None:
+    """Everything else in the folder of a service is copied; and what they hold says nothing of the service."""
+    one = only(
+        tmp_path,
+        {
+            "app.py": "print()",
+            "keys/release.pub": "",
+            "cosign.key": "",
+            "here/pyvenv.cfg": "",
+            "here/lib/other.py": "'/healthz'",
+        },
+    )
+    assert source_files(tmp_path, one.settings["exclude"]) == ["app.py"]
+    assert one.settings["ready"] == "/"
+
+
+def test_a_lock_that_leads_nowhere_is_said(tmp_path: Path) -> None:
+    """It is not written over."""
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "requirements.txt").symlink_to("gone")
+    one = only(tmp_path, {"web/app.py": "print()"})
+    assert one.lacks == "`web/requirements.txt` is a link that leads nowhere"
+    assert not one.needs_nothing

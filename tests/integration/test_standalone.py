@@ -146,8 +146,9 @@ def test_settings_alone_are_enough(installed: Installed, tmp_path: Path) -> None
 
 
 def test_the_tasks_of_a_repository_go_first(installed: Installed, tmp_path: Path) -> None:
-    """Its `tasks.py` says what there is."""
-    (tmp_path / "tasks.py").write_text("from invoke import task\n@task\ndef own(c): print('own')\n")
+    """Its `tasks.py`, when it speaks of Lockgate, says what there is."""
+    text = "# Beside lockgate.\nfrom invoke import task\n@task\ndef own(c): print('own')\n"
+    (tmp_path / "tasks.py").write_text(text)
     program = installed.place / "bin" / "lockgate"
     assert run(program, "own", cwd=tmp_path).stdout == "own\n"
     assert "lockgate --list" in run(program, "scan", cwd=tmp_path, code=2).stderr
@@ -159,6 +160,16 @@ def test_another_wheel_is_refused(checkout: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     done = run(sys.executable, "-I", script, place, "--wheel", "0" * 64, cwd=tmp_path, code=6)
     assert re.search(r"is sha256:[0-9a-f]{64}, not sha256:0{64}\n", done.stderr)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("text", ["", "sha256:", "0" * 63])
+def test_a_digest_that_is_none_is_refused(text: str, checkout: Path, tmp_path: Path) -> None:
+    """At once: `--wheel "$DIGEST"` with a variable that nobody set would check nothing."""
+    script = checkout / "requirements" / "standalone.py"
+    place = tmp_path / "place"
+    done = run(sys.executable, "-I", script, place, "--wheel", text, cwd=tmp_path, code=2)
+    assert "is not a SHA-256 digest" in done.stderr
     assert not place.exists()
 
 

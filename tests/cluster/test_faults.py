@@ -200,6 +200,22 @@ def test_an_older_inventory_that_was_put_back_is_named(place: Place, words: list
     assert lines(place.apply(ONE, artifact="3")) == ["a unchanged"]
 
 
+@pytest.mark.parametrize("books", [True, False], ids=["with-books", "without-books"])
+def test_what_was_pruned_and_put_back_is_nobodys(place: Place, books: bool) -> None:
+    """Also when the copy has its books: the cluster begins them anew for who puts it back."""
+    place.apply(TWO)
+    shown = ["--show-managed-fields"] if books else []
+    copied = json.loads(place.kubectl("get", "secret/b", "-o", "json", *shown))
+    assert ("managedFields" in copied["metadata"]) == books
+    place.apply(ONE, artifact="2")
+    for name in ("resourceVersion", "uid", "creationTimestamp"):
+        del copied["metadata"][name]
+    place.kubectl("create", "-f", "-", stdin=json.dumps(copied))
+    assert lines(place.apply(ONE, artifact="3")) == ["a unchanged"]
+    assert place.inventory() == ["a"]
+    assert place.get("secret/b") is not None
+
+
 def test_forbidden_verbs_are_listed_up_front(place: Place) -> None:
     """All that is missing in one message, and nothing was changed."""
     target = place.target(user="limited")

@@ -167,6 +167,18 @@ def test_a_project_with_a_hyphen_has_an_inventory_of_its_own(shop: Shop) -> None
     assert shop.place.get("configmap/a") is None
 
 
+def test_the_way_out_of_a_lost_inventory_works_as_it_is_written(shop: Shop) -> None:
+    """From a repository whose default environment is another one, in another namespace."""
+    settings = shop.path / "lockgate.yaml"
+    settings.write_text("environment: prod\n" + settings.read_text())
+    shop.inv("deploy", "-e", "dev")
+    shop.place.kubectl("delete", "configmap/inv-shop-dev")
+    refused = shop.inv("deploy", "-e", "dev", code=5)
+    assert "`inv deploy.repair -e dev --inventory shop-dev` writes it anew" in refused.stderr
+    shop.inv("deploy.repair", "-e", "dev", "--inventory", "shop-dev")
+    shop.inv("deploy", "-e", "dev")
+
+
 def test_a_deployment_without_a_kubeconfig_says_what_to_set(shop: Shop) -> None:
     """Exit code 2, and the setting is named."""
     settings = shop.path / "lockgate.yaml"

@@ -32,6 +32,8 @@ spec:
   maxReplicas: 9
 """
 
+OTHER_SCALER = NEWER_SCALER.replace("{name: web,", "{name: other,")
+
 VERSION = """
     - name: {name}
       served: true
@@ -159,3 +161,23 @@ def test_an_object_that_kubectl_applied_in_an_older_version_becomes_ours(place: 
     assert place.get("hpa.v2.autoscaling/web")["spec"]["minReplicas"] == 1
     assert books(place, "hpa.v2.autoscaling/web") == [("lockgate", "Apply", "v2")]
     assert lines(place.apply(NEWER_SCALER)) == ["web unchanged"]
+
+
+def test_two_objects_of_a_kind_in_two_versions_are_both_known(place: Place) -> None:
+    """A list in either version returns both; one goes, and the other one moves, in any run."""
+    both = SCALER + "---" + OTHER_SCALER
+    place.apply(both)
+    assert lines(place.apply(both)) == ["other unchanged", "web unchanged"]
+    made = place.apply(NEWER_SCALER, artifact="2")
+    assert lines(made) == ["web configured", "other deleted"]
+    assert lines(place.apply(NEWER_SCALER, artifact="2")) == ["web unchanged"]
+
+
+def test_one_of_a_kind_goes_while_the_other_moves_to_a_newer_version(place: Place) -> None:
+    """What goes is listed in the version of the record, what stays in the manifest's."""
+    kind = served(place, "v1beta1", "v1")
+    older = lamp(place, "v1beta1", "{bright: 3}")
+    place.apply(older + older.replace("name: desk", "name: wall"))
+    made = place.apply(lamp(place, "v1", "{bright: 3}"), artifact="2")
+    assert lines(made) == ["desk configured", "wall deleted"]
+    assert place.get(f"{kind}/wall") is None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from lockgate.base.errors import TrustError, UsageError
+from lockgate.base.errors import LockgateError, TrustError, UsageError
 from lockgate.oci.digest import Digest
 from lockgate.oci.reference import PinnedRef
 from lockgate.tasks import configuring, descending, places, publishing
@@ -125,6 +126,26 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
     Raises:
         UsageError: there is no kubeconfig, no such context, or the inventory's name cannot be one.
     """
+    where, environment = session.settings.target(env)
+    try:
+        with _target(session, where, environment, name) as found:
+            yield found
+    except LockgateError as error:
+        error.hint = of_environment(error.hint, where)
+        raise
+
+
+def of_environment(words: str, env: str) -> str:
+    """Return words with an environment's name in the commands for deployments that they name.
+
+    Who says them knows a cluster and an inventory, but no environment; without one a command is about the default
+    one's cluster and namespace.
+    """
+    return re.sub(r"`inv deploy[\w.]*", lambda found: f"{found[0]} -e {env}", words)
+
+
+@contextlib.contextmanager
+def _target(session: Session, where: str, environment: Environment, name: str) -> Iterator[Target]:
     from lockgate.deploy.kube import kubeconfig
     from lockgate.deploy.kube import target as targets
     from lockgate.deploy.kube.client import Client
@@ -134,7 +155,6 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
     from lockgate.deploy.kube.ownership import Owner
     from lockgate.deploy.kube.storage import Storage
 
-    where, environment = session.settings.target(env)
     file = environment.kubeconfig or _own_cluster(session, environment)
     access = kubeconfig.read(
         file=file, context=environment.context, root=session.root, environ=os.environ
@@ -152,7 +172,7 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
             storage=Storage(client, owner, waiting=waiting),
             context=access.context,
             now=time.time,
-            events=Said(session),
+            events=Said(session, where),
             former=Owner(environment.namespace, names.former) if names.former else None,
         )
 
@@ -166,8 +186,8 @@ def _own_cluster(session: Session, environment: Environment) -> str:
 class Said:
     """Tells people what happens, a line each."""
 
-    def __init__(self, session: Session) -> None:
-        self._console = session.console
+    def __init__(self, session: Session, env: str) -> None:
+        self._console, self._env = session.console, env
         self._planned = False
 
     def planned(self, changes: ChangeSet) -> None:
@@ -184,8 +204,8 @@ class Said:
             self._console.say("deploy", line(change))
 
     def note(self, words: str) -> None:
-        """Print what takes time."""
-        self._console.say("deploy", words)
+        """Print what takes time, or what is left to do."""
+        self._console.say("deploy", of_environment(words, self._env))
 
 
 def line(change: Change) -> str:

@@ -143,7 +143,7 @@ def _apply(
         shown = applying.preview(ways, env, artifact, identities)
         applying.say_proven(session, shown)
         changes = applying.plan(ways, env, shown, asked)
-        applying.Said(session).planned(changes)
+        applying.Said(session, env).planned(changes)
         session.console.block(["nothing was changed"])
     else:
         proven = applying.prove(ways, env, artifact, identities, demand)
@@ -153,7 +153,8 @@ def _apply(
         counts = ", ".join(f"{changes.count(one)} {one}" for one in words if changes.count(one))  # type: ignore[arg-type]
         session.console.say("deploy", f"{changes.context}  {counts}", started=started, tone="good")
         if not asked.wait_timeout:
-            session.console.say("deploy", "not waited for: `inv deploy.status` says what is ready")
+            left = "not waited for: `inv deploy.status` says what is ready"
+            session.console.say("deploy", applying.of_environment(left, env))
         session.console.say("deploy", f"{quantity(len(changes.changes), 'object')} read back")
     if json:
         session.emit(changes)
@@ -391,7 +392,7 @@ def delete(
     with applying.target(session, env, inventory) as there:
         changes = deletion.plan(there, options)
         if plan:
-            applying.Said(session).planned(changes)
+            there.events.planned(changes)
             session.console.block(["nothing was changed"])
         else:
             applying.confirm(session, changes, yes=yes)

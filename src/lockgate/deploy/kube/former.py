@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lockgate.base.errors import Forbidden, UsageError
+from lockgate.base.errors import Conflict, Forbidden, LockgateError, UsageError
 from lockgate.deploy.kube.storage import Storage, Stored
 
 if TYPE_CHECKING:
@@ -25,43 +25,56 @@ _SHOWN = 5
 
 
 def look(target: Target) -> Stored | None:
-    """Return the inventory under its older name; None when there is none.
+    """Return the inventory under its older name; None when there is none, or another tool's ConfigMap.
 
     Raises:
-        InventoryLost: it cannot be read.
+        InventoryLost: it cannot be read, or somebody else wrote it.
         ClusterError: the cluster is out of reach.
     """
     if target.former is None:
         return None
-    found = Storage(target.client, target.former).read()
+    try:
+        found = Storage(target.client, target.former).read()
+    except Conflict:
+        return None  # it says that it is no inventory of ours, and our name is another one by now
     return found if found.version else None
 
 
-def begin(target: Target, stored: Stored, wanted: Wanted) -> Stored:
+def begin(stored: Stored, older: Inventory, wanted: Wanted) -> Stored:
     """Return the inventory to start from where there is none under the new name: with the history of the older one.
 
-    Of its history only what came from the same repository is ours.
-
-    Raises:
-        InventoryLost: the older one cannot be read.
+    Of its history only what came from the same repository is ours; without a repository nothing says whose it was.
     """
-    found = None if stored.version else look(target)
-    if found is None:
-        return stored
-    past = tuple(one for one in found.inventory.history if one.source == wanted.source)
+    source = wanted.source
+    past = tuple(one for one in older.history if source and one.source == source)
     return Stored(msgspec.structs.replace(stored.inventory, history=past), "")
 
 
 def leave(target: Target, options: Options, moved: Collection[ResourceId]) -> None:
     """Take from the older inventory what moved; without anything left it goes itself.
 
-    Raises:
-        Conflict: another run holds it.
-        Moved: another run changed it at the same time.
+    What the run is for is done by now and needs nothing of it. So what hinders this is told and fails nothing; the
+    next run tries again.
     """
+    try:
+        rest = _take(target, options, moved)
+    except LockgateError as error:
+        target.events.note(f"the older inventory stays as it is: {error.message}; {error.hint}")
+        return
+    if rest is not None and rest.entries:
+        names = ", ".join(one.id.label for one in rest.entries[:_SHOWN])
+        target.events.note(
+            f"the inventory {rest.owner}, as it was called before, keeps {names}"
+            f"{', …' if len(rest.entries) > _SHOWN else ''}. Where that is another project's, its next deployment "
+            f"takes it; where it is nobody's, {_deletion(rest)} deletes it"
+        )
+
+
+def _take(target: Target, options: Options, moved: Collection[ResourceId]) -> Inventory | None:
+    """Take out what moved, and return the rest; None when there is no older inventory."""
     found = look(target)
     if found is None:
-        return
+        return None
     known = found.inventory
     left = tuple(one for one in known.entries if one.id not in moved)
     rest = msgspec.structs.replace(known, entries=left)
@@ -72,12 +85,11 @@ def leave(target: Target, options: Options, moved: Collection[ResourceId]) -> No
                 held.write(rest, last=True)
             else:
                 _remove(held, rest)
-    if left:
-        names = ", ".join(one.id.label for one in left[:_SHOWN])
-        target.events.note(
-            f"the inventory {known.owner}, as it was called before, keeps {names}"
-            f"{', …' if len(left) > _SHOWN else ''}: `inv deploy.delete --inventory {known.name}` deletes that"
-        )
+    return rest
+
+
+def _deletion(older: Inventory) -> str:
+    return f"`inv deploy.delete --inventory {older.name}`"
 
 
 def absent(target: Target) -> UsageError:
@@ -86,7 +98,8 @@ def absent(target: Target) -> UsageError:
     if former is not None:
         return UsageError(
             f"there is no inventory {target.owner}; it lies under its older name, {former.inventory.owner}",
-            hint="`inv deploy` moves it; `--inventory` of `inv deploy.delete` takes the older name",
+            hint=f"`inv deploy` moves what the artifact has; {_deletion(former.inventory)} deletes all of it, "
+            "also what is another project's",
         )
     return UsageError(
         f"there is no inventory {target.owner}",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lockgate.base.errors import ClusterError, Conflict, Immutable, LockgateError, Rejected
+from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, immutable, ownership
 from lockgate.deploy.kube.client import is_secret
 from lockgate.deploy.kube.drift import differences, has_drifted
@@ -19,7 +20,6 @@ from lockgate.deploy.kube.ready import state_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from lockgate.config.resource import ResourceId
     from lockgate.deploy.kube.answers import Body
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.desired import Desired
@@ -69,8 +69,8 @@ class Live:
     """Those that need a closer look."""
     proven: dict[ResourceId, bool] = field(default_factory=dict)
     """Those that are as they should be, and whether they are ready."""
-    unrecorded: list[str] = field(default_factory=list)
-    """Those that are ours and that the record does not name: `ConfigMap/shop/web`."""
+    unrecorded: set[str] = field(default_factory=set)
+    """Those that are ours and that the record does not name in any version of their kind: `ConfigMap/shop/web`."""
 
 
 class Looker:
@@ -101,24 +101,23 @@ class Looker:
         wanted = {one.id: one for one in desired}
         entries = {one.id: one for one in known.entries}
         leftover = {entry.id for entry, _ in stale}
-        groups: dict[tuple[Kind, str], dict[str, ResourceId]] = {}
+        groups: dict[tuple[Kind, str], set[ResourceId]] = {}
         for one in desired:
-            groups.setdefault((one.kind, one.id.namespace), {})[one.id.name] = one.id
+            groups.setdefault((one.kind, one.id.namespace), set()).add(one.id)
         for entry, kind in stale:
-            groups.setdefault((kind, entry.id.namespace), {})[entry.id.name] = entry.id
+            groups.setdefault((kind, entry.id.namespace), set()).add(entry.id)
         found = Live()
 
         def look(group: tuple[Kind, str]) -> None:
             kind, namespace = group
-            names = groups[group]
             for body in self._labelled(kind, namespace):
                 name = body["metadata"]["name"]
-                one = names.get(name)
-                entry = entries.get(one) if one else None
+                one = ResourceId(group=kind.group, kind=kind.kind, namespace=namespace, name=name)
+                entry = entries.get(one)
                 if entry is None and ownership.is_ours(body, self._owner):
-                    found.unrecorded.append("/".join(filter(None, (kind.kind, namespace, name))))
-                if one is None:
-                    continue
+                    found.unrecorded.add(one.label)
+                if one not in groups[group]:
+                    continue  # where it is looked for, it is listed in another version of its kind
                 target = wanted.get(one)
                 if (
                     target is not None

@@ -183,8 +183,15 @@ def _renamed(
     """Return the books without versions that are served no more; equal entries are united."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for one in managed:
-        version = one["apiVersion"] if served(one["apiVersion"]) else api_version
-        key = (one["manager"], one["operation"], version, one.get("subresource", ""))
+        version = one.get("apiVersion", "")
+        version = version if served(version) else api_version
+        # A write without a name and without a User-Agent has no manager (ManagedFieldsEntry).
+        key = (
+            one.get("manager", ""),
+            one.get("operation", ""),
+            version,
+            one.get("subresource", ""),
+        )
         fields = one.get("fieldsV1") or {}
         if key in found:
             fields = _union(found[key]["fieldsV1"], fields)

@@ -11,7 +11,9 @@ from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, former, permissions, prune
 from lockgate.deploy.kube.desired import prepare
 from lockgate.deploy.kube.discovery import CRD, kinds_of
+from lockgate.deploy.kube.inventory import Inventory
 from lockgate.deploy.kube.look import Finding, Looker
+from lockgate.deploy.kube.storage import Storage, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Entry
     from lockgate.deploy.kube.model import Change, Options
-    from lockgate.deploy.kube.storage import Stored
     from lockgate.deploy.kube.target import Target, Wanted
 
 
@@ -57,7 +58,7 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
     kinds = client.kinds.with_definitions(definitions)
     desired = prepare(order(wanted.resources), target.owner, kinds)
     permissions.check(client, _needs(desired, target, options), workers=workers)
-    stored = former.begin(target, target.storage.read(), wanted)
+    stored = _read(wanted, desired, target, options)
     known = stored.inventory
     ids = {one.id for one in desired}
     stale = [(entry, _kind(client, entry)) for entry in known.entries if entry.id not in ids]
@@ -66,8 +67,7 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
     looker = Looker(client, target.owner, options, target.now, former=target.former)
     live = looker.live(desired, known, [(entry, kind) for entry, kind in stale if kind])
     if live.unrecorded:
-        _check_begun(target, stored)
-        _check_lost(live.unrecorded, target, stored)
+        _check_lost(live.unrecorded, target.storage, stored)
     first = [one for one in desired if one.is_definition]
     findings = looker.findings(first, live, {})
     missing = _check_namespaces(desired, findings, target, options)
@@ -112,27 +112,43 @@ def _needs_of(
                 yield permissions.Need(verb, kind.group, kind.plural, entry.id.namespace)
 
 
-def _check_begun(target: Target, stored: Stored) -> None:
-    """See whether another run wrote the record after it was looked at: then what was found may be that run's.
+def _read(wanted: Wanted, desired: Sequence[Desired], target: Target, options: Options) -> Stored:
+    """Return the record; where there is none yet, one to begin with, from that under the older name.
 
     Raises:
-        Moved: it did; look again.
+        InventoryLost: one of them cannot be read, or the older one is not the last that was written.
     """
-    if target.storage.version() != stored.version:
-        raise target.storage.moved()
+    stored, owner = target.storage.read(), target.former
+    if stored.version or owner is None:
+        return stored
+    older = former.look(target) or Stored(Inventory(namespace=owner.namespace, name=owner.name), "")
+    live = Looker(target.client, owner, options, target.now).live(desired, older.inventory, ())
+    if live.unrecorded:
+        _check_lost(live.unrecorded, Storage(target.client, owner), older)
+    return former.begin(stored, older.inventory, wanted)
 
 
-def _check_lost(unrecorded: Sequence[str], target: Target, stored: Stored) -> None:
+def _check_lost(unrecorded: Iterable[str], storage: Storage, stored: Stored) -> None:
     """Refuse to begin anew where an inventory was, and to go on with one that is not the last that was written.
 
     An object is recorded before it is made, so one that is not says that the record was lost, or put back. What is
     noticed is an object of a kind, in a namespace, that the artifact or the record has objects of, too.
 
+    Args:
+        unrecorded: objects of it that the record does not name.
+        storage: its place.
+        stored: the record as it was read before the objects were listed.
+
     Raises:
         InventoryLost: its objects are there.
+        Moved: another run wrote the record meanwhile, so they may be that run's; look again.
+        Conflict: a ConfigMap of its name has not the labels of a record.
     """
+    if storage.version() != stored.version:
+        raise storage.moved()
+    owner = storage.owner
     # The inventory's own namespace is made before the inventory can be.
-    found = sorted(one for one in unrecorded if one != f"Namespace/{target.owner.namespace}")
+    found = sorted(one for one in unrecorded if one != f"Namespace/{owner.namespace}")
     if found:
         what = (
             "does not name objects of it"
@@ -140,9 +156,9 @@ def _check_lost(unrecorded: Sequence[str], target: Target, stored: Stored) -> No
             else "is gone, and objects of it are there"
         )
         raise InventoryLost(
-            f"the inventory {target.owner} {what}: "
+            f"the inventory {owner} {what}: "
             f"{', '.join(found[:5])}{', …' if len(found) > 5 else ''}",
-            hint=f"`inv deploy.repair --inventory {target.owner.name}` writes it anew, with the objects that "
+            hint=f"`inv deploy.repair --inventory {owner.name}` writes it anew, with the objects that "
             "carry its labels",
         )
 

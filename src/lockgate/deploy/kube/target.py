@@ -35,7 +35,7 @@ class Events(Protocol):
         """Told each change when it has happened."""
 
     def note(self, words: str) -> None:
-        """Told what takes time."""
+        """Told what takes time, or what is left to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,18 @@ def test_books_of_a_version_that_is_gone_get_the_objects_own() -> None:
     assert ownership.cleanup(body, {}, take_over=False) == []
 
 
+def test_books_without_a_name_are_put_in_order_too() -> None:
+    """The cluster leaves out what is empty, as the manager of a write that named none."""
+    body = item(versioned("v1beta1", "", "Update", "a"))
+    body["apiVersion"] = "example.org/v1"
+    del body["metadata"]["managedFields"][0]["manager"]
+    patch = ownership.cleanup(
+        body, {}, take_over=True, served=lambda version: version == "example.org/v1"
+    )
+    (entry,) = patch[-1]["value"]
+    assert (entry["apiVersion"], "manager" in entry) == ("example.org/v1", False)
+
+
 def test_what_somebody_applied_on_purpose_is_taken_on_request_only() -> None:
     """`kubectl apply --server-side` is not residue."""
     body = item(books("kubectl", "Apply", fields={"f:data": {"f:old": {}}}))

@@ -151,7 +151,7 @@ def _target(session: Session, where: str, environment: Environment, name: str) -
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.connection import Connection
     from lockgate.deploy.kube.holding import people
-    from lockgate.deploy.kube.inventory import Names, check_name, names_of
+    from lockgate.deploy.kube.inventory import check_name, name_of
     from lockgate.deploy.kube.ownership import Owner
     from lockgate.deploy.kube.storage import Storage
 
@@ -159,8 +159,10 @@ def _target(session: Session, where: str, environment: Environment, name: str) -
     access = kubeconfig.read(
         file=file, context=environment.context, root=session.root, environ=os.environ
     )
-    names = Names(check_name(name)) if name else names_of(session.settings.project, where)
-    owner = Owner(environment.namespace, names.name)
+    owner = Owner(
+        environment.namespace,
+        check_name(name) if name else name_of(session.settings.project, where),
+    )
 
     def waiting(who: str) -> None:
         session.console.say("deploy", f"{people(who)} works on {owner}; waiting for it")
@@ -173,7 +175,6 @@ def _target(session: Session, where: str, environment: Environment, name: str) -
             context=access.context,
             now=time.time,
             events=Said(session, where),
-            former=Owner(environment.namespace, names.former) if names.former else None,
         )
 
 
@@ -396,12 +397,12 @@ def history(session: Session, env: str) -> tuple[Applied | None, tuple[Applied, 
     Raises:
         UsageError: nothing was.
     """
-    from lockgate.deploy.kube import former
+    from lockgate.deploy.kube import inventory
 
     with target(session, env) as there:
         stored = there.storage.read()
         if not stored.version:
-            raise former.absent(there)
+            raise inventory.absent(there.owner)
     return stored.inventory.pending, stored.inventory.history
 
 

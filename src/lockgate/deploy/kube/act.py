@@ -94,7 +94,7 @@ class Act:
     def _ask(self, waiting: Sequence[Desired]) -> list[Finding]:
         """Ask about objects whose definitions are there by now."""
         target = self._target
-        looker = Looker(self._client, target.owner, self._options, target.now, former=target.former)
+        looker = Looker(self._client, target.owner, self._options, target.now)
         return looker.findings(waiting, looker.live(waiting, self._intent, ()), {})
 
     def _stage(self, findings: Sequence[Finding]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.base.errors import Conflict, Moved, SubjectMismatch, TrustError
 from lockgate.config.images import images
-from lockgate.deploy.kube import former, inventory, prune
+from lockgate.deploy.kube import inventory, prune
 from lockgate.deploy.kube.act import Act, await_ready
 from lockgate.deploy.kube.model import Change, ChangeSet, Options
 from lockgate.deploy.kube.survey import is_settled, survey
@@ -99,10 +99,8 @@ def apply(verified: Verified, wanted: Wanted, target: Target, options: Options) 
         if seen.changes != shown:
             shown = seen.changes
             target.events.planned(_changes(wanted, target, shown, done=False))
-        moved = {one.id for one in seen.desired}
         if is_settled(wanted, seen):
             await_ready(target, options, seen.findings, check=_nothing)
-            former.leave(target, options, moved)
             return _changes(wanted, target, seen.changes, done=True)
         intent = _intent(wanted, target, seen)
         _make_home(target, options, seen)
@@ -112,7 +110,6 @@ def apply(verified: Verified, wanted: Wanted, target: Target, options: Options) 
             continue
         with held:
             done = Act(seen, intent, held, target, options).run()
-        former.leave(target, options, moved)
         return _changes(wanted, target, done, done=True)
     raise Conflict(
         f"the inventory {target.owner} changes all the time: other runs work on it",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lockgate.base.errors import Conflict, InventoryLost, LockgateError, Moved, UsageError
-from lockgate.deploy.kube import former, inventory, permissions, prune, scan
+from lockgate.deploy.kube import inventory, permissions, prune, scan
 from lockgate.deploy.kube.model import Change, ChangeSet
 from lockgate.deploy.kube.remove import remove
 
@@ -76,7 +76,7 @@ def _look(target: Target, options: Options) -> tuple[Stored, list[prune.Stale]]:
     client = target.client
     stored = target.storage.read()
     if not stored.version:
-        raise former.absent(target)
+        raise inventory.absent(target.owner)
     pairs = []
     needs = [
         permissions.Need(verb, "", "configmaps", target.owner.namespace)

@@ -20,7 +20,7 @@ import hashlib
 import json
 import re
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -54,7 +54,6 @@ LARGEST = 1_000_000
 _PART = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _LONGEST_NAME = 63
 """Characters of a label's value (Kubernetes, "Labels and Selectors")."""
-_FORMERLY_LONGEST = 59
 _DIGITS = 16
 """Hexadecimal digits that tell apart names that were cut."""
 
@@ -129,15 +128,7 @@ class _Line(Foreign, frozen=True):
     stale: bool = False
 
 
-class Names(NamedTuple):
-    """What the inventory of an environment is called."""
-
-    name: str
-    former: str = ""
-    """What it was called before names were unambiguous; empty when that is the same."""
-
-
-def names_of(project: str, environment: str) -> Names:
+def name_of(project: str, environment: str) -> str:
     """Return the name of an environment's inventory, which no other project and environment have.
 
     `shop-dev`, where neither part has a hyphen; else `shop-api.dev`. A dot is in no part, so `a-b.c` and `a.b-c` are
@@ -154,7 +145,7 @@ def names_of(project: str, environment: str) -> Names:
             )
     joined = f"{project}-{environment}"
     if joined.count("-") == 1 and len(joined) <= _LONGEST_NAME:
-        return Names(joined)
+        return joined
     name = f"{project}.{environment}"
     if len(name) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
@@ -162,7 +153,14 @@ def names_of(project: str, environment: str) -> Names:
             one[: (_LONGEST_NAME - _DIGITS) // 2 - 1].rstrip("-") for one in (project, environment)
         )
         name = f".{digest}.".join(ends)
-    return Names(name, joined if len(joined) <= _FORMERLY_LONGEST else "")
+    return name
+
+
+def absent(owner: Owner) -> UsageError:
+    """Return the error that there is no such inventory."""
+    return UsageError(
+        f"there is no inventory {owner}", hint="`inv deploy.inventories` lists those that there are"
+    )
 
 
 def check_name(name: str) -> str:

@@ -82,11 +82,8 @@ class Looker:
         owner: Owner,
         options: Options,
         now: Callable[[], float],
-        *,
-        former: Owner | None = None,
     ) -> None:
         self._client, self._owner, self._options, self._now = client, owner, options, now
-        self._former = former
 
     def live(
         self, desired: Sequence[Desired], known: Inventory, stale: Sequence[tuple[Entry, Kind]]
@@ -261,8 +258,6 @@ class Looker:
             Conflict: it is another inventory's, and nobody said to take it over.
         """
         other = ownership.owner(live)
-        if other is not None and other == self._former:
-            return f"moves here from the inventory {other}, as it was called before"
         if other is not None and other != self._owner:
             if not self._options.take_over:
                 raise Conflict(

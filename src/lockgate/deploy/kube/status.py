@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.base.errors import ClusterError
-from lockgate.deploy.kube import crew, former, ownership
+from lockgate.deploy.kube import crew, inventory, ownership
 from lockgate.deploy.kube.holding import has_ended, people
 from lockgate.deploy.kube.model import InventoryStatus, ObjectStatus
 from lockgate.deploy.kube.ready import state_of
@@ -30,7 +30,7 @@ def status(target: Target, options: Options) -> InventoryStatus:
     """
     stored = target.storage.read()
     if not stored.version:
-        raise former.absent(target)
+        raise inventory.absent(target.owner)
     known, kinds = stored.inventory, target.client.kinds
     entries = {one.id: one for one in known.entries}
     groups: dict[tuple[Kind, str], dict[str, ResourceId]] = {}

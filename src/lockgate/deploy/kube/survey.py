@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lockgate.base.errors import Conflict, Forbidden, InventoryLost, UsageError
 from lockgate.config.order import order
 from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube import crew, former, permissions, prune
+from lockgate.deploy.kube import crew, permissions, prune
 from lockgate.deploy.kube.desired import prepare
 from lockgate.deploy.kube.discovery import CRD, kinds_of
-from lockgate.deploy.kube.inventory import Inventory
 from lockgate.deploy.kube.look import Finding, Looker
-from lockgate.deploy.kube.storage import Storage, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Entry
     from lockgate.deploy.kube.model import Change, Options
+    from lockgate.deploy.kube.storage import Storage, Stored
     from lockgate.deploy.kube.target import Target, Wanted
 
 
@@ -58,13 +57,13 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
     kinds = client.kinds.with_definitions(definitions)
     desired = prepare(order(wanted.resources), target.owner, kinds)
     permissions.check(client, _needs(desired, target, options), workers=workers)
-    stored = _read(wanted, desired, target, options)
+    stored = target.storage.read()
     known = stored.inventory
     ids = {one.id for one in desired}
     stale = [(entry, _kind(client, entry)) for entry in known.entries if entry.id not in ids]
     if stale:
         permissions.check(client, _needs_of(stale, options), workers=workers)
-    looker = Looker(client, target.owner, options, target.now, former=target.former)
+    looker = Looker(client, target.owner, options, target.now)
     live = looker.live(desired, known, [(entry, kind) for entry, kind in stale if kind])
     if live.unrecorded:
         _check_lost(live.unrecorded, target.storage, stored)
@@ -110,22 +109,6 @@ def _needs_of(
         for verb in (*permissions.READ, *(("delete",) if options.prune else ())):
             if kind is not None:
                 yield permissions.Need(verb, kind.group, kind.plural, entry.id.namespace)
-
-
-def _read(wanted: Wanted, desired: Sequence[Desired], target: Target, options: Options) -> Stored:
-    """Return the record; where there is none yet, one to begin with, from that under the older name.
-
-    Raises:
-        InventoryLost: one of them cannot be read, or the older one is not the last that was written.
-    """
-    stored, owner = target.storage.read(), target.former
-    if stored.version or owner is None:
-        return stored
-    older = former.look(target) or Stored(Inventory(namespace=owner.namespace, name=owner.name), "")
-    live = Looker(target.client, owner, options, target.now).live(desired, older.inventory, ())
-    if live.unrecorded:
-        _check_lost(live.unrecorded, Storage(target.client, owner), older)
-    return former.begin(stored, older.inventory, wanted)
 
 
 def _check_lost(unrecorded: Iterable[str], storage: Storage, stored: Stored) -> None:

@@ -49,8 +49,6 @@ class Target:
     now: Callable[[], float]
     """Seconds since 1970."""
     events: Events
-    former: Owner | None = None
-    """The same inventory under the name that it had before; None when it had no other."""
 
     @property
     def owner(self) -> Owner:

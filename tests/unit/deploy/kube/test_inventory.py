@@ -202,24 +202,20 @@ PARTS = st.from_regex("[a-z0-9](?:[a-z0-9-]{0,70}[a-z0-9])?", fullmatch=True)
 
 
 @pytest.mark.parametrize(
-    ("project", "environment", "names"),
-    [
-        ("shop", "dev", inventory.Names("shop-dev")),
-        ("a-b", "c", inventory.Names("a-b.c", "a-b-c")),
-        ("a", "b-c", inventory.Names("a.b-c", "a-b-c")),
-    ],
+    ("project", "environment", "name"),
+    [("shop", "dev", "shop-dev"), ("a-b", "c", "a-b.c"), ("a", "b-c", "a.b-c")],
 )
 def test_an_inventory_is_called_by_project_and_environment(
-    project: str, environment: str, names: inventory.Names
+    project: str, environment: str, name: str
 ) -> None:
     """What has no second hyphen is called as ever; else a dot, which is in no part, stands between."""
-    assert inventory.names_of(project, environment) == names
+    assert inventory.name_of(project, environment) == name
 
 
 @given(st.tuples(PARTS, PARTS), st.tuples(PARTS, PARTS))
 def test_two_inventories_never_share_a_name(one: tuple[str, str], other: tuple[str, str]) -> None:
     """And each name is valid: as a label's value, and at the end of a ConfigMap's name."""
-    names = [inventory.names_of(*pair).name for pair in (one, other)]
+    names = [inventory.name_of(*pair) for pair in (one, other)]
     assert (names[0] == names[1]) == (one == other)
     for name in names:
         assert inventory.check_name(name) == name
@@ -232,7 +228,7 @@ def test_where_hyphens_stand_decides(text: str, at: int) -> None:
     pairs = {(text[:cut], text[cut + 1 :]) for cut in range(len(text)) if text[cut] == "-"}
     whole = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
     valid = [pair for pair in pairs if all(re.fullmatch(whole, part * at) for part in pair)]
-    names = [inventory.names_of(*(part * at for part in pair)).name for pair in valid]
+    names = [inventory.name_of(*(part * at for part in pair)) for pair in valid]
     assert len(set(names)) == len(valid)
 
 
@@ -245,4 +241,4 @@ def test_a_part_that_cannot_be_in_a_name_is_refused(
 ) -> None:
     """Which of the two it is, is said."""
     with pytest.raises(UsageError, match=words):
-        inventory.names_of(project, environment)
+        inventory.name_of(project, environment)

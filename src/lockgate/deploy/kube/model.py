@@ -130,7 +130,7 @@ class Options:
     """Delete and make anew what cannot be changed in place."""
     wait: float = 300.0
     """Seconds to wait until everything is ready, and what is deleted is gone; 0: do not wait."""
-    workers: int = 8
+    workers: int = 16
     """Requests at a time."""
     rules: tuple[Rule, ...] = ()
     """When objects of further kinds are ready."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import settings
@@ -17,3 +18,6 @@ settings.load_profile("lockgate")
 # starts here. With a handler of our own they begin as they do in a terminal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# `./inv test` has it set, so that hints name what was typed; `nox` and pytest have not.
+os.environ.pop("LOCKGATE_INV", None)

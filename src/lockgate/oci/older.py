@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lockgate.base.canonical import encode
-from lockgate.base.errors import TrustError, UsageError
+from lockgate.base.errors import DigestMismatch, TrustError, UsageError
 from lockgate.oci.manifest import CONFIG, MANIFEST, Descriptor, Manifest, manifest_bytes
 
 if TYPE_CHECKING:
@@ -48,8 +48,14 @@ def config(layers: Sequence[Descriptor]) -> bytes:
 
 
 def points(target: Target, name: str, descriptor: Descriptor, data: bytes) -> bool:
-    """True when a name in the target leads to a manifest; a shared one, to all of its layers."""
-    found = target.resolve(name)
+    """True when a name in the target leads to a manifest; a shared one, to all of its layers.
+
+    Not to one that has other bytes: where it is this one, it is sent again (`transfer`), and else refused then.
+    """
+    try:
+        found = target.resolve(name)
+    except DigestMismatch:
+        return False
     if found is None or found.digest == descriptor.digest or not is_shared(name):
         return found is not None and found.digest == descriptor.digest
     held, where = target.manifest(found.digest), f"{name} at {target.label}"

@@ -176,8 +176,12 @@ class LayoutStore:
                 )
 
     def put_manifest(self, descriptor: Descriptor, data: bytes) -> None:
-        """Store a manifest, and list it when it has a subject."""
-        self.layout.put(data, descriptor.media_type)
+        """Store a manifest, and list it when it has a subject.
+
+        Raises:
+            DigestMismatch: it is there already, with other bytes; somebody changed the file.
+        """
+        self.layout.read(self.layout.put(data, descriptor.media_type).digest)
         listed, subject = describe(data)
         if subject:
             self.layout.add_referrer(subject, listed)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from lockgate.base.canonical import Record
-from lockgate.base.errors import LockgateError, TrustError
+from lockgate.base.errors import DigestMismatch, LockgateError, TrustError
 from lockgate.oci import older
 from lockgate.oci.closure import Closure, Node, hole, walk
 from lockgate.oci.digest import Digest
@@ -208,7 +208,7 @@ def _names(closure: Closure, name: str) -> list[_Name]:
 
 def _lacking(target: Target, nodes: Sequence[Node], pool: Executor) -> list[Node]:
     """Return the manifests that a target does not have, or does not list for what they refer to."""
-    absent = _unless(lambda node: target.manifest(node.descriptor.digest) is not None, nodes, pool)
+    absent = _unless(lambda node: _holds(target, node.descriptor.digest), nodes, pool)
     gone = {node.descriptor.digest for node in absent}
     present = [node for node in nodes if node.descriptor.digest not in gone]
     # One list for all that refer to the same image.
@@ -219,6 +219,18 @@ def _lacking(target: Target, nodes: Sequence[Node], pool: Executor) -> list[Node
         if node.subject and node.descriptor.digest not in listed[node.subject]:
             gone.add(node.descriptor.digest)
     return [node for node in nodes if node.descriptor.digest in gone]
+
+
+def _holds(target: Target, digest: str) -> bool:
+    """True when a manifest is there with its own bytes.
+
+    Some registries keep, under its digest, what a push had sent of a manifest when it was killed. It is written
+    again; where other bytes stay all the same, the last look finds them.
+    """
+    try:
+        return target.manifest(digest) is not None
+    except DigestMismatch:
+        return False
 
 
 def _unless(test: Callable[[T], bool], those: Sequence[T], pool: Executor) -> list[T]:

@@ -374,7 +374,10 @@ class DictRegistry:
             return answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
         found: list[dict[str, Any]] = []
         for key, (kind, data) in sorted(self[call.path].manifests.items()):
-            document = json.loads(data)
+            try:
+                document = json.loads(data)
+            except ValueError:
+                continue  # half a manifest refers to nothing
             if document.get("subject", {}).get("digest") == call.last:
                 artifact = document.get("artifactType") or document["config"]["mediaType"]
                 listed = {"mediaType": kind, "digest": key, "size": len(data)}

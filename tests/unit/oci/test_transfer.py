@@ -245,6 +245,46 @@ def test_a_registry_that_lies(layout: Layout, empty: Layout) -> None:
     assert empty.tags() == {}
 
 
+def test_half_a_manifest_is_sent_again(layout: Layout) -> None:
+    """Whichever manifest a registry has kept half of, when a push was killed: the next push mends it."""
+    whole = DictRegistry()
+    manifests = [one.digest for one in push(layout, whole).manifests]
+    for digest in manifests:
+        registry = DictRegistry()
+        push(layout, registry)
+        held = registry["team/app"].manifests
+        kind, data = held[digest]
+        held[digest] = kind, data[: len(data) // 2]
+
+        moved = push(layout, registry)
+
+        assert [one.digest for one in moved.manifests] == [digest]
+        assert state(registry) == state(whole)
+
+
+def test_a_manifest_that_stays_wrong_is_noticed(layout: Layout) -> None:
+    """A registry that serves other bytes whatever it is sent is named, with the manifest."""
+    registry = DictRegistry()
+    digest = push(layout, registry).manifests[0].digest
+    registry.fail("GET", f"/manifests/{digest}", changed, times=1000)
+
+    with pytest.raises(TrustError, match=f"does not hold {digest}"):
+        push(layout, registry)
+
+
+def test_a_changed_manifest_of_a_layout_is_refused(layout: Layout, empty: Layout) -> None:
+    """On disk it was not a killed push: files appear whole there. It is named and left as it is."""
+    registry = DictRegistry()
+    moved = push(layout, registry)
+    path = empty.path(moved.manifests[0].digest)
+    path.write_bytes(b"{}")
+
+    with pytest.raises(DigestMismatch, match=str(path)):
+        move(registry.open(), LayoutStore(empty, "x"), moved.digest, "app")
+    assert path.read_bytes() == b"{}"
+    assert empty.tags() == {}
+
+
 def test_what_does_not_arrive_is_noticed(layout: Layout) -> None:
     """A target that says yes and keeps nothing is found out at the end."""
     registry = DictRegistry()

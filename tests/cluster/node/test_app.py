@@ -25,6 +25,27 @@ DATABASE = ".lockgate/records/postgres/image.json"
 SECONDS = 1800
 """How long the load runs at most."""
 
+VISITOR = "lockgate.tests/visitor"
+"""Label of pods that may reach the app. In its namespace nothing may reach anything without a NetworkPolicy."""
+
+DIAL = """
+import socket, sys, time
+while True:
+    said = []
+    for place in sys.argv[1:]:
+        host, port = place.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            said.append("open")
+        except socket.gaierror:
+            said.append("unknown")
+        except OSError:
+            said.append("closed")
+    print(*said, flush=True)
+    time.sleep(0.2)
+"""
+"""Says again and again which of some places take a connection."""
+
 
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Repository:
@@ -67,10 +88,23 @@ def namespace(cluster: Cluster, namespace: str, shop: Repository) -> str:
 
 
 @pytest.fixture
-def deployed(shop: Repository, namespace: str) -> str:
-    """Deploy it; return what was said."""
-    del namespace  # its settings name it
-    return shop.inv("deploy", "-e", "dev").stderr
+def deployed(cluster: Cluster, shop: Repository, namespace: str) -> str:
+    """Deploy it, and let visitors reach it; return what was said."""
+    to_app = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "todo"}}}
+    said = shop.inv("deploy", "-e", "dev").stderr
+    cluster.apply(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "visitors", "namespace": namespace},
+            "spec": {
+                "podSelector": {"matchLabels": {VISITOR: "yes"}},
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [to_app]}],
+            },
+        }
+    )
+    return said
 
 
 def objects(shop: Repository, cluster: Cluster) -> str:
@@ -86,8 +120,26 @@ def replicas(cluster: Cluster, namespace: str) -> dict[str, Any]:
     return status
 
 
-def run_pod(cluster: Cluster, namespace: str, name: str, script: str, *arguments: str) -> None:
-    """Run a Python program in a pod beside the app, in the app's own image and under the same rules."""
+def run_pod(
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    script: str,
+    *arguments: str,
+    place: str = "",
+    **labels: str,
+) -> None:
+    """Run a Python program in a pod beside the app, in the app's own image and under the same rules.
+
+    Args:
+        cluster: where.
+        namespace: that of the app.
+        name: of the pod.
+        script: the program.
+        arguments: its own.
+        place: another namespace for the pod.
+        labels: of the pod, beside its name.
+    """
     found = cluster.get("deployment/todo", f"--namespace={namespace}")["spec"]["template"]["spec"]
     container = found["containers"][0]
     pod = {
@@ -95,8 +147,8 @@ def run_pod(cluster: Cluster, namespace: str, name: str, script: str, *arguments
         "kind": "Pod",
         "metadata": {
             "name": name,
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/name": name},
+            "namespace": place or namespace,
+            "labels": {"app.kubernetes.io/name": name, **labels},
         },
         "spec": {
             "automountServiceAccountToken": False,
@@ -135,7 +187,7 @@ def page(cluster: Cluster, namespace: str, name: str) -> str:
         "import urllib.request as u\n"
         "for path in ('/version', '/'): print(u.urlopen('http://todo' + path, timeout=10).read().decode())"
     )
-    run_pod(cluster, namespace, name, script)
+    run_pod(cluster, namespace, name, script, **{VISITOR: "yes"})
     until(lambda: "</html>" in "\n".join(logs(cluster, namespace, name)), "the page")
     return "\n".join(logs(cluster, namespace, name))
 
@@ -158,6 +210,32 @@ def test_it_is_deployed_and_reached(
     assert f'"digest":"{shop.subject}"' in seen
 
 
+def test_nobody_else_reaches_the_app_or_its_database(
+    cluster: Cluster, namespace: str, shop: Repository, deployed: str
+) -> None:
+    """Only the app reaches its database; only whom a policy names, and who is in its namespace, the app."""
+    assert deployed
+    names = ("todo:80", "postgres:5432")
+    elsewhere = tuple(one.replace(":", f".{namespace}:") for one in names)
+    outside = f"{namespace}-outside"
+    cluster.kubectl("create", "namespace", outside)
+    try:
+        run_pod(cluster, namespace, "visitor", DIAL, *names, **{VISITOR: "yes"})
+        run_pod(cluster, namespace, "stranger", DIAL, *names)
+        run_pod(cluster, namespace, "outsider", DIAL, *elsewhere, place=outside)
+
+        for name, place, wanted in (
+            ("visitor", namespace, "open closed"),
+            ("stranger", namespace, "closed closed"),
+            ("outsider", outside, "closed closed"),
+        ):
+            until(lambda: logs(cluster, place, name)[-1:] == [wanted], f"{name}: {wanted}")  # noqa: B023
+        # The app itself reaches its database: the page has what is in it.
+        assert "</html>" in page(cluster, namespace, "meanwhile")
+    finally:
+        cluster.kubectl("delete", "namespace", outside, "--wait=false")
+
+
 def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, deployed: str) -> None:
     """Neither for Lockgate nor for kubectl: what is there is what the artifact says."""
     assert deployed
@@ -175,7 +253,7 @@ def test_an_upgrade_and_the_way_back_fail_no_request(
     """Under a constant load: a new version takes over, the old one comes back, and no task is lost."""
     assert deployed
     before = shop.subject
-    run_pod(cluster, namespace, "load", LOAD.read_text(), "todo", str(SECONDS))
+    run_pod(cluster, namespace, "load", LOAD.read_text(), "todo", str(SECONDS), **{VISITOR: "yes"})
     until(lambda: counts(cluster, namespace)[0] > 50, "the load")
 
     shop.edit("app/todo/health.py", 'VERSION = "1.0.0"', 'VERSION = "1.1.0"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import threading
@@ -64,11 +65,11 @@ def test_the_kubeconfig_is_its_owners(cluster: Made) -> None:
     assert cluster.kubeconfig.is_relative_to(cluster.root / ".lockgate")
 
 
-def test_what_is_not_there_is_said(cluster: Made) -> None:
-    """NetworkPolicies are taken and not enforced, and `cluster.up` and `cluster.status` say so."""
-    assert cluster.status["policies"].startswith("not enforced")
-    assert "not enforced" in cluster.inv("cluster.status").stdout
-    assert "not enforced" in cluster.inv("cluster.up").stderr
+def test_whether_policies_are_enforced_is_said(cluster: Made) -> None:
+    """`cluster.up` and `cluster.status` say that NetworkPolicies are; `test_node` shows that it is true."""
+    assert cluster.status["policies"] == "enforced"
+    assert re.search(r"(?m)^ *policies +enforced$", cluster.inv("cluster.status").stdout)
+    assert "NetworkPolicies are enforced" in cluster.inv("cluster.up").stderr
 
 
 def test_two_clusters_have_nothing_in_common(cluster: Made, other: Made) -> None:

@@ -58,6 +58,17 @@ def service(kind: str = "ClusterIP") -> dict[str, Any]:
     }
 
 
+def policy(name: str, app: str, **ways: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a policy for the pods of an app; `ingress` and `egress` say what it allows."""
+    kinds = [one.capitalize() for one in ways]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": kinds, **ways},
+    }
+
+
 def run(cluster: Cluster, namespace: str, *objects: dict[str, Any]) -> None:
     """Apply objects to a namespace and wait until its pods are ready."""
     cluster.apply(
@@ -160,6 +171,38 @@ def test_pods_reach_the_api_server_and_the_registry(
     assert api == "200"
     registry = ask(cluster, namespace, "probe", f"fetch?of=http://{cluster.registry}/v2/")
     assert registry == "200"
+
+
+def test_network_policies_are_enforced(cluster: Cluster, namespace: str, probe: str) -> None:
+    """Whom a policy does not name cannot get in, or out; whom it names can, and kubelet always."""
+
+    def fetched(by: str) -> str:
+        return ask(cluster, namespace, by, "fetch?of=http://door/")
+
+    run(cluster, namespace, *(pod(one, probe) for one in ("probe", "friend", "other")), service())
+    for one in ("friend", "other"):
+        until(lambda: fetched(one) == "200", f"{one} reaches the service without policies")  # noqa: B023
+
+    run(
+        cluster,
+        namespace,
+        policy(
+            "in", "probe", ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "friend"}}}]}]
+        ),
+        policy("out", "other", egress=[]),
+    )
+
+    until(lambda: fetched("other").startswith("no: "), "other is kept out")
+    assert fetched("friend") == "200"
+    until(
+        lambda: ask(cluster, namespace, "other", "resolve?of=door").startswith("no: "),
+        "other is kept in",
+    )
+    # Each answer came through the API server and the node, which no policy keeps out: kubelet's probes come so, too.
+    assert ask(cluster, namespace, "probe", "") == "ok"
+
+    cluster.kubectl("delete", "networkpolicy", "--all", f"--namespace={namespace}")
+    until(lambda: fetched("other") == "200", "other reaches the service again")
 
 
 def test_memory_is_limited(cluster: Cluster, namespace: str, probe: str) -> None:

@@ -28,10 +28,18 @@ def changes(image: str, registry_host: str) -> tuple[Change, ...]:
         _rule("", "endpoints", "services", "pods", "namespaces"),
         _rule("discovery.k8s.io", "endpointslices"),
     ]
+    watched = [
+        _rule("", "endpoints", "namespaces", "nodes", "pods", "services"),
+        _rule("discovery.k8s.io", "endpointslices"),
+        _rule("networking.k8s.io", "networkpolicies"),
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
+    ]
     # The API server asks kubelets for logs and terminals under this name.
     kubelet_user = _user("kube-apiserver-kubelet-client")
     return (
         _binding("lockgate:kubelet-api", "system:kubelet-api-admin", kubelet_user),
+        _role("lockgate:kube-router", watched),
+        _binding("lockgate:kube-router", "lockgate:kube-router", _user("kube-router")),
         _change(f"{_CORE}/serviceaccounts/coredns", "v1", "ServiceAccount", {}),
         _role("lockgate:coredns", rules),
         _binding("lockgate:coredns", "lockgate:coredns", account),

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lockgate.deploy.node.container import Box, Place
     from lockgate.deploy.node.model import ClusterNode, Event
 
+_UNENFORCED = "not enforced: the kernel takes no sets of addresses (ipset) here"
+
 SECONDS = 240.0
 """Longest time until a started node is ready; each part has a shorter one of its own."""
 
@@ -275,6 +277,6 @@ def _status(
         lacks=lacks(about) if about else (),
         cgroups=settled.cgroups if settled else "",
         iptables=settled.iptables if settled else "",
-        policies="not enforced: nothing on the node does it" if box else "",
+        policies=settled.policies or _UNENFORCED if settled else "",
         until=pki.ends(kubeconfig.read_bytes()) if kubeconfig else 0,
     )

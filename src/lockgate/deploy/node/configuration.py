@@ -77,7 +77,7 @@ def plan(name: str, image: NodeImage, *, registry_port: int) -> Plan:
 
 def _parts(name: str, registry_port: int) -> tuple[Part, ...]:
     return (
-        Part("containerd", ("containerd",), ready=Question("", socket=_CONTAINERD)),
+        Part("containerd", ("containerd",), ready=(Question("", socket=_CONTAINERD),)),
         Part(
             "etcd",
             (
@@ -92,30 +92,30 @@ def _parts(name: str, registry_port: int) -> tuple[Part, ...]:
                 # Nothing of a cluster for development must survive a power cut, and waiting for disks is slow.
                 "--unsafe-no-fsync",
             ),
-            ready=Question("http://localhost/health", socket=_ETCD),
+            ready=(Question("http://localhost/health", socket=_ETCD),),
         ),
         Part(
             "registry",
             ("registry", "serve", "/etc/lockgate/registry.yml"),
-            ready=Question(f"http://127.0.0.1:{registry_port}/v2/"),
+            ready=(Question(f"http://127.0.0.1:{registry_port}/v2/"),),
         ),
         Part(
             "images",
             ("ctr", f"--address={_CONTAINERD}", "--namespace=k8s.io", "images", "import", IMAGES),
             after=("containerd",),
         ),
-        Part("kube-apiserver", _apiserver(), after=("etcd",), ready=Question(f"{_API}/readyz")),
+        Part("kube-apiserver", _apiserver(), after=("etcd",), ready=(Question(f"{_API}/readyz"),)),
         Part(
             "kube-controller-manager",
             _controller_manager(),
             after=("kube-apiserver",),
-            ready=Question("https://127.0.0.1:10257/healthz"),
+            ready=(Question("https://127.0.0.1:10257/healthz"),),
         ),
         Part(
             "kube-scheduler",
             _scheduler(),
             after=("kube-apiserver",),
-            ready=Question("https://127.0.0.1:10259/healthz"),
+            ready=(Question("https://127.0.0.1:10259/healthz"),),
         ),
         Part(
             "kube-proxy",
@@ -133,7 +133,7 @@ def _parts(name: str, registry_port: int) -> tuple[Part, ...]:
                 "--healthz-bind-address=127.0.0.1:10256",
             ),
             after=("kube-apiserver",),
-            ready=Question("http://127.0.0.1:10256/livez"),
+            ready=(Question("http://127.0.0.1:10256/livez"),),
         ),
         Part(
             "kubelet",
@@ -147,7 +147,28 @@ def _parts(name: str, registry_port: int) -> tuple[Part, ...]:
                 f"--tls-private-key-file={PKI}/kubelet.key",
             ),
             after=("kube-apiserver", "images"),
-            ready=Question("http://127.0.0.1:10248/healthz"),
+            # What comes after it asks the API server about this node.
+            ready=(
+                Question("http://127.0.0.1:10248/healthz"),
+                Question(f"{_API}/api/v1/nodes/{name}"),
+            ),
+        ),
+        Part(
+            "kube-router",
+            (
+                "kube-router",
+                f"--kubeconfig={FOLDER}/kube-router.conf",
+                f"--hostname-override={name}",
+                # Of the three things that it can do the node needs one: NetworkPolicies.
+                "--run-firewall=true",
+                "--run-router=false",
+                "--run-service-proxy=false",
+                f"--service-cluster-ip-range={SERVICES}",
+                "--health-port=20244",
+            ),
+            after=("kubelet", "kube-proxy"),
+            ready=(Question("http://127.0.0.1:20244/healthz"),),
+            needs="policies",
         ),
     )
 

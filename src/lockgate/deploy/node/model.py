@@ -15,7 +15,7 @@ KUBERNETES = (
     "kubelet",
     "kube-proxy",
 )
-PROGRAMS = (*KUBERNETES, "etcd", "registry")
+PROGRAMS = (*KUBERNETES, "etcd", "kube-router", "registry")
 """What is built for the node's own image; `inv tools` lists them."""
 
 DNS = "coredns"
@@ -78,6 +78,8 @@ class Event(Record, frozen=True):
     cgroups: str = ""
     iptables: str = ""
     """`nft` or `legacy`."""
+    policies: str = ""
+    """`enforced` when NetworkPolicies are."""
     path: str = ""
     address: str = ""
     """The node's address on the engine's network."""

@@ -150,6 +150,7 @@ def files(name: str, *, api: str, context: str, now: int, seconds: int) -> dict[
         "scheduler": cluster.client("system:kube-scheduler"),
         "kubelet": cluster.client(f"system:node:{name}", "system:nodes"),
         "kube-proxy": cluster.client("system:kube-proxy"),
+        "kube-router": cluster.client("kube-router"),
     }
     inside = "https://127.0.0.1:6443"
     configs = {

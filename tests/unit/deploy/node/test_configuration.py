@@ -19,7 +19,11 @@ IMAGE = NodeImage(
     pause="localhost/lockgate/pause:1",
     dns="localhost/lockgate/coredns:1",
 )
-INSIDE = {"address": "172.17.0.9", "forward": "forward . /etc/resolv.conf"}
+INSIDE = {
+    "address": "172.17.0.9",
+    "forward": "forward . /etc/resolv.conf",
+    "policies": "enforced",
+}
 
 
 def files(capabilities: tuple[str, ...] = (), port: int = 5000) -> dict[str, pki.File]:
@@ -42,7 +46,8 @@ def test_a_plan_survives_its_file() -> None:
     written = configuration.plan("dev", IMAGE, registry_port=5000)
 
     found = plan.from_json(
-        plan.to_json(written).decode(), {"address": plan.ADDRESS, "forward": plan.FORWARD}
+        plan.to_json(written).decode(),
+        {"address": plan.ADDRESS, "forward": plan.FORWARD, "policies": "enforced"},
     )
 
     assert found == written
@@ -66,6 +71,14 @@ def test_parts_start_after_parts_that_exist() -> None:
         parts = [one for one in parts if one not in can]
 
     assert started.issuperset({*KUBERNETES, "etcd", "containerd", "registry"})
+
+
+def test_policies_are_enforced_where_the_kernel_lets_them() -> None:
+    """Without sets of addresses the part that enforces NetworkPolicies is left out, and nothing else."""
+    without = plan.from_json(text(configuration.PLAN), {**INSIDE, "policies": ""})
+
+    names = {one.name for one in read().parts}
+    assert names - {one.name for one in without.parts} == {"kube-router"}
 
 
 def test_nothing_but_the_api_and_the_registry_is_open() -> None:
@@ -126,7 +139,7 @@ def test_nobody_comes_in_without_a_name() -> None:
 
 def test_without_a_resolver_dns_asks_nobody() -> None:
     """Where the machine names no resolver, CoreDNS has no `forward` at all."""
-    found = plan.from_json(text(configuration.PLAN), {"address": "192.0.2.1", "forward": ""})
+    found = plan.from_json(text(configuration.PLAN), {**INSIDE, "forward": ""})
 
     (corefile,) = [one.body["data"] for one in found.changes if one.body["kind"] == "ConfigMap"]
     assert "forward" not in corefile["Corefile"]

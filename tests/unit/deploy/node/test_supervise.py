@@ -34,7 +34,7 @@ SERVE = (
     "print('serving', flush=True)\n"
 )
 
-SECONDS = 30
+SECONDS = 90
 
 
 class Node:
@@ -108,7 +108,7 @@ def python(name: str, code: str, *arguments: str, **more: Any) -> plan.Part:
 def server(name: str, folder: Path, then: str = "time.sleep(99)", **more: Any) -> plan.Part:
     """Return a part that is ready once its socket accepts, and then does something."""
     place = str(folder / f"{name}.sock")
-    return python(name, SERVE + then, place, ready=plan.Question("", socket=place), **more)
+    return python(name, SERVE + then, place, ready=(plan.Question("", socket=place),), **more)
 
 
 def test_parts_are_ready_in_their_order(folder: Path) -> None:
@@ -127,6 +127,25 @@ def test_parts_are_ready_in_their_order(folder: Path) -> None:
         ("third", "ready"),
         ("node", "ready"),
     ]
+
+
+def test_a_part_is_ready_when_it_answers_everything(folder: Path) -> None:
+    """Each of its questions counts: one that opens its second socket late is ready late."""
+    places = [str(folder / f"{name}.sock") for name in ("early", "late")]
+    late = f"__import__('pathlib').Path({str(folder / 'go')!r})"
+    code = (
+        f"{SERVE}kept = door\n"
+        f"while not {late}.exists(): time.sleep(0.01)\n"
+        f"{SERVE.replace('[1]', '[2]')}time.sleep(99)"
+    )
+    asked = tuple(plan.Question("", socket=one) for one in places)
+    both = plan.Part("both", (sys.executable, "-c", code, *places), ready=asked)
+    first = server("first", folder)
+    go = python("go", f"{late}.touch()", after=("first",))
+    with running(folder, both, first, go) as node:
+        said = [one["part"] for one in node.events(4)]
+
+    assert said == ["first", "go", "both", "node"]
 
 
 def test_a_part_that_ends_ends_the_node(folder: Path) -> None:
@@ -157,7 +176,7 @@ def test_a_part_that_is_killed_says_by_what(folder: Path) -> None:
 
 def test_a_program_that_is_not_there_is_named(folder: Path) -> None:
     """A part whose program is missing fails at once."""
-    absent = plan.Part("absent", ("no-such-program",), ready=plan.Question("", socket="/none"))
+    absent = plan.Part("absent", ("no-such-program",), ready=(plan.Question("", socket="/none"),))
     with running(folder, absent) as node:
         code, said = node.end()
 
@@ -167,16 +186,14 @@ def test_a_program_that_is_not_there_is_named(folder: Path) -> None:
 
 def test_a_part_that_is_never_ready_has_a_time_limit(folder: Path) -> None:
     """A part that runs and does not answer ends the node after its time."""
-    silent = python(
-        "silent",
-        "import time; print('waiting', flush=True); time.sleep(99)",
-        ready=plan.Question("", socket=str(folder / "none")),
-    )
-    with running(folder, silent, seconds=1) as node:
+    # A shell speaks within milliseconds, also on a busy machine.
+    command = ("sh", "-c", "echo waiting; exec sleep 99")
+    silent = plan.Part("silent", command, ready=(plan.Question("", socket=str(folder / "none")),))
+    with running(folder, silent, seconds=2) as node:
         code, said = node.end()
 
     assert code == 1
-    assert said[-1]["why"] == "is not ready after 1 s"
+    assert said[-1]["why"] == "is not ready after 2 s"
     assert said[-1]["log"] == ["waiting"]
 
 

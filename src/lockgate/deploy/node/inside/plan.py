@@ -33,8 +33,10 @@ class Part(NamedTuple):
     argv: tuple[str, ...]
     after: tuple[str, ...] = ()
     """Parts that must be ready before it starts."""
-    ready: Question | None = None
-    """What is asked until it is answered. None: it is ready once it has ended with exit code 0."""
+    ready: tuple[Question, ...] = ()
+    """What is asked until each of it is answered. Empty: it is ready once it has ended with exit code 0."""
+    needs: str = ""
+    """The finding of `settle` without which it is left out; no other part comes after it."""
 
 
 class Change(NamedTuple):
@@ -68,8 +70,7 @@ class Plan(NamedTuple):
 def to_json(plan: Plan) -> bytes:
     """Return the file's bytes."""
     parts = [
-        {**part._asdict(), "ready": part.ready._asdict() if part.ready else None}
-        for part in plan.parts
+        {**part._asdict(), "ready": [one._asdict() for one in part.ready]} for part in plan.parts
     ]
     whole = {
         **plan._asdict(),
@@ -90,9 +91,11 @@ def from_json(text: str, found: dict[str, str]) -> Plan:
             name=one["name"],
             argv=tuple(one["argv"]),
             after=tuple(one["after"]),
-            ready=Question(**one["ready"]) if one["ready"] else None,
+            ready=tuple(Question(**each) for each in one["ready"]),
+            needs=one["needs"],
         )
         for one in whole.pop("parts")
+        if not one["needs"] or found[one["needs"]]
     )
     changes = tuple(Change(**one) for one in whole.pop("changes"))
     conditions = tuple(Question(**one) for one in whole.pop("conditions"))

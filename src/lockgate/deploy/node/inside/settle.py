@@ -11,6 +11,10 @@ import ipaddress
 import socket
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _IPTABLES = Path("/usr/lib/iptables")
@@ -39,6 +43,46 @@ _PROBE = (
 )
 """Every match and target that kube-proxy and the port mappings of pods use, in one rule."""
 
+_SET = "LOCKGATE-PROBE"
+_POLICY_PROBE = (
+    ("-N", "LOCKGATE-PROBE"),
+    (
+        *("-A", "LOCKGATE-PROBE", "-m", "comment", "--comment", "probe"),
+        *("-m", "set", "--match-set", _SET, "src", "-m", "set", "--match-set", _SET, "dst"),
+        *(
+            "-m",
+            "mark",
+            "!",
+            "--mark",
+            "0x10000/0x10000",
+            "-j",
+            "MARK",
+            "--set-xmark",
+            "0x10000/0x10000",
+        ),
+    ),
+    (
+        "-A",
+        "LOCKGATE-PROBE",
+        "-m",
+        "limit",
+        "--limit",
+        "10/minute",
+        "-j",
+        "NFLOG",
+        "--nflog-group",
+        "100",
+    ),
+    (
+        *("-A", "LOCKGATE-PROBE", "-m", "addrtype", "--src-type", "LOCAL"),
+        *("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
+    ),
+    ("-A", "LOCKGATE-PROBE", "-m", "physdev", "--physdev-is-bridged", "-j", "REJECT"),
+    ("-F", "LOCKGATE-PROBE"),
+    ("-X", "LOCKGATE-PROBE"),
+)
+"""Every match and target that kube-router uses for NetworkPolicies."""
+
 
 class UnsettledError(Exception):
     """The container cannot be a node; `str()` says why."""
@@ -48,8 +92,9 @@ def settle() -> dict[str, str]:
     """Prepare the container; return what was found.
 
     Returns:
-        `cgroups`: `v1` or `v2`; `iptables`: `nft` or `legacy`; `path`: PATH with the right iptables;
-        `address`: the node's own; `forward`: where CoreDNS sends other names.
+        `cgroups`: `v1` or `v2`; `iptables`: `nft` or `legacy`; `policies`: `enforced`, or empty when the kernel
+        lacks what enforces NetworkPolicies; `path`: PATH with the right iptables; `address`: the node's own;
+        `forward`: where CoreDNS sends other names.
 
     Raises:
         UnsettledError: something that a node cannot do without is not allowed here.
@@ -63,6 +108,7 @@ def settle() -> dict[str, str]:
     return {
         "cgroups": cgroups,
         "iptables": kind,
+        "policies": "enforced" if _policies(str(_IPTABLES / kind / "iptables")) else "",
         "path": f"{_IPTABLES}/{kind}:/usr/local/bin:/usr/bin:/usr/sbin",
         "address": socket.gethostbyname(socket.gethostname()),
         "forward": _forward(Path("/etc/resolv.conf").read_text(encoding="utf-8")),
@@ -132,20 +178,35 @@ def _iptables() -> str:
     problems = []
     for kind in ("nft", "legacy"):
         program = str(_IPTABLES / kind / "iptables")
-        for arguments in _PROBE:
-            done = subprocess.run(
-                [program, "-w", "10", "-t", "nat", *arguments],
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-            if done.returncode:
-                problems.append(f"{kind}: {done.stderr.strip()}")
-                break
-        else:
+        problem = _try([[program, "-w", "10", "-t", "nat", *arguments] for arguments in _PROBE])
+        if not problem:
             return kind
+        problems.append(f"{kind}: {problem}")
     raise UnsettledError("the kernel takes neither kind of iptables here: " + "; ".join(problems))
+
+
+def _policies(iptables: str) -> bool:
+    """True when the kernel takes sets of addresses, and rules with every match that kube-router uses."""
+    table = [iptables, "-w", "10", "-t", "filter"]
+    problem = _try(
+        [
+            ["ipset", "create", _SET, "hash:ip", "timeout", "0"],
+            ["ipset", "create", f"{_SET}-NET", "hash:net", "timeout", "0"],
+            *([*table, *arguments] for arguments in _POLICY_PROBE),
+            ["ipset", "destroy", f"{_SET}-NET"],
+            ["ipset", "destroy", _SET],
+        ]
+    )
+    return not problem
+
+
+def _try(commands: Sequence[Sequence[str]]) -> str:
+    """Run commands until one fails; return what that one said, empty when none does."""
+    for argv in commands:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        if done.returncode:
+            return done.stderr.strip() or f"exit code {done.returncode}"
+    return ""
 
 
 def _forward(resolver: str) -> str:

@@ -112,7 +112,7 @@ class Supervisor:
             if part.name in self._ready:
                 continue
             took = time.monotonic() - self._since[part.name]
-            if part.ready is not None and self._asker.holds(part.ready):
+            if part.ready and all(map(self._asker.holds, part.ready)):
                 self._is_ready(part.name)
             elif took > self._plan.seconds:
                 self._failed(part.name, f"is not ready after {self._plan.seconds} s")
@@ -152,7 +152,7 @@ class Supervisor:
             part = self._running.pop(pid, None)
             if part is None:
                 continue
-            if part.ready is None and code == 0:
+            if not part.ready and code == 0:
                 self._is_ready(part.name)
             else:
                 self._failed(part.name, _how(code))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import yaml
 from tests.manifests.test_docs import examples
 
 from lockgate.base import settings_file
+from lockgate.base.errors import StorageError, UsageError
+from lockgate.tasks import settling
 
 if TYPE_CHECKING:
     from tests.tasks.conftest import Mini
@@ -177,13 +180,48 @@ def test_a_missing_lock_is_said_before_the_next_command(mini: Mini, empty: Path)
     assert (empty / "web" / "requirements.txt").read_text() == "flask\n"
 
 
-def test_a_file_that_came_to_be_meanwhile_stays(empty: Path) -> None:
-    """Between the look and the writing somebody else may have begun."""
-    from lockgate.base.errors import UsageError
-    from lockgate.tasks import settling
-
+@pytest.mark.parametrize(
+    "name", ["lockgate.yaml", "tasks.py", ".gitignore", "web/requirements.txt"]
+)
+def test_a_file_that_came_to_be_meanwhile_stays(
+    name: str, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that appears after the last look: when all is ready to be put under its name."""
     start = settling.start(empty)
-    (empty / "lockgate.yaml").write_text("mine\n")
-    with pytest.raises(UsageError, match="stays"):
+    assert name in start.files
+    ready = os.fsync
+
+    def appear(handle: int) -> None:
+        ready(handle)
+        path = empty / name
+        if any(path.parent.glob(f".{path.name}.*")):
+            path.write_text("mine\n")
+
+    monkeypatch.setattr(os, "fsync", appear)
+    with pytest.raises(UsageError, match=f"`{name}` came to be in the meantime, and stays"):
         settling.write(start)
-    assert (empty / "lockgate.yaml").read_text() == "mine\n"
+    assert (empty / name).read_text() == "mine\n"
+    assert files(empty) - {"web/app.py"} <= set(start.files)
+
+
+def test_lines_that_came_to_gitignore_meanwhile_stay(empty: Path) -> None:
+    """Ours are put at the end of what is there then."""
+    (empty / ".gitignore").write_text("out/")
+    start = settling.start(empty)
+    (empty / ".gitignore").write_text("out/\n*.log\n")
+    settling.write(start)
+    assert (empty / ".gitignore").read_text().split() == [
+        "out/", "*.log", "/.lockgate/", "__pycache__/",
+    ]  # fmt: skip
+
+
+def test_a_link_in_the_place_of_gitignore_is_not_followed(empty: Path) -> None:
+    """What it leads to may be somebody else's."""
+    (empty / ".gitignore").write_text("")
+    start = settling.start(empty)
+    (empty / "other").write_text("x\n")
+    (empty / ".gitignore").unlink()
+    (empty / ".gitignore").symlink_to("other")
+    with pytest.raises(StorageError, match="gitignore could not be used"):
+        settling.write(start)
+    assert (empty / "other").read_text() == "x\n"

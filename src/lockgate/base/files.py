@@ -31,11 +31,40 @@ def storage_error(error: OSError, path: Path) -> LockgateError:
 def atomic_write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write `data` so that readers see the old content or the new, never a part.
 
-    The temporary file lies beside the target (a rename across file systems is not atomic) and has its
-    final mode before it holds data.
-
     Raises:
         StorageError: the disk is full or the folder cannot be written.
+    """
+    with _beside(path, data, mode) as name:
+        os.replace(name, path)
+
+
+def atomic_create(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
+    """Write `data` to a file that is not there: whole or not at all, and never over one that appears meanwhile.
+
+    Returns:
+        False when there is something of that name; it stays as it is.
+
+    Raises:
+        StorageError: the disk is full, the folder cannot be written, or its file system has no hard links.
+    """
+    with _beside(path, data, mode) as name:
+        try:
+            # Unlike a rename a link fails where the name is taken, in one step.
+            os.link(name, path)
+        except FileExistsError:
+            made = False
+        else:
+            made = True
+        os.unlink(name)
+    return made
+
+
+@contextlib.contextmanager
+def _beside(path: Path, data: bytes, mode: int) -> Iterator[str]:
+    """Give the name of a temporary file with `data`, to be moved or linked to `path`; gone after an error.
+
+    It lies beside the target (a rename across file systems is not atomic) and has its final mode before it
+    holds data.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +75,7 @@ def atomic_write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            yield name
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)

@@ -75,6 +75,7 @@ def run(
     cwd: Path | None = None,
     stdin: bytes | None = None,
     accept: Sequence[int] = (0,),
+    lock: int | None = None,
 ) -> Completed:
     """Run a program without a shell and return its output.
 
@@ -85,6 +86,7 @@ def run(
         cwd: working directory.
         stdin: bytes to send; without it the child reads an empty stdin.
         accept: exit codes that are answers rather than failures.
+        lock: a descriptor that the child holds, too, so that what it locks stays locked when the child outlives us.
 
     Raises:
         ToolMissing: the program does not exist or cannot be executed here.
@@ -101,6 +103,7 @@ def run(
             env=dict(plain_environment() if env is None else env),
             cwd=cwd,
             start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
         )
     except OSError as error:
         raise _not_started(words[0], cwd, error) from None

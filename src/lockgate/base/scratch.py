@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lockgate.base.errors import StorageError
 from lockgate.base.files import exclusive, storage_error
 
 if TYPE_CHECKING:
@@ -34,6 +36,32 @@ class Scratch(NamedTuple):
     """Empty, and its owner's alone."""
     lock: int
     """Descriptor to hand to a program that works there (`pass_fds`), so that the folder outlives us with it."""
+
+
+def system_home() -> Path:
+    """Return this user's home of such folders in the system's folder for temporary files; made when absent.
+
+    Everybody can make folders there, so one of this name counts only when it is this user's alone.
+
+    Raises:
+        StorageError: it cannot be made, or others may use it.
+    """
+    home = Path(tempfile.gettempdir()).resolve() / f"lockgate-{os.geteuid()}"
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+        found = home.lstat()
+    except OSError as error:
+        raise storage_error(error, home) from error
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != os.geteuid()
+        or stat.S_IMODE(found.st_mode) & 0o077
+    ):
+        raise StorageError(
+            f"{home} is not a folder of this user alone",
+            hint="remove it, or name a folder of your own in `TMPDIR`",
+        )
+    return home
 
 
 @contextlib.contextmanager
@@ -73,11 +101,14 @@ def _abandoned(home: Path) -> list[Path]:
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
     # A link is no folder here, wherever it leads, and what another user made is not ours to remove.
-    return (
-        entry.name.startswith(_PREFIX)
-        and entry.is_dir(follow_symlinks=False)
-        and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
-    )
+    try:
+        return (
+            entry.name.startswith(_PREFIX)
+            and entry.is_dir(follow_symlinks=False)
+            and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+        )
+    except FileNotFoundError:
+        return False  # its work ended while the folders were listed
 
 
 def _is_held(folder: str) -> bool:
@@ -115,3 +146,16 @@ def _remove(folder: Path) -> None:
     What cannot be removed now is abandoned then, and tried again by the next work.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        _open(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open(folder: Path) -> None:
+    """Let the owner write every folder below; tests like to make one that nobody may write."""
+    for here, folders, _ in os.walk(folder):
+        for name in folders:
+            path = Path(here, name)
+            with contextlib.suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(0o700)

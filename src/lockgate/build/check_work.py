@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lockgate.base.errors import CommandFailed, ReportUnreadable, UsageError
 from lockgate.base.files import storage_error
 from lockgate.base.process import Completed, run
+from lockgate.base.scratch import scratch, system_home
 from lockgate.build.tree import source_files
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Work:
     """True when the repository has ruff settings for this component."""
     tools: Path
     """Folder of the programs."""
+    lock: int
+    """Descriptor that every tool holds, too: while tests run that outlived us, nobody removes the copy."""
 
     @property
     def folder(self) -> Path:
@@ -117,7 +119,14 @@ class Work:
         }
         argv = [str(self.tools / program), *arguments]
         try:
-            return run(argv, timeout=timeout, env=environment, cwd=cwd or self.top, accept=accept)
+            return run(
+                argv,
+                timeout=timeout,
+                env=environment,
+                cwd=cwd or self.top,
+                accept=accept,
+                lock=self.lock,
+            )
         except CommandFailed as error:
             error.hint = error.hint or (
                 f"`{program}` could not do its work on `{self.component.path}`; what it said is above, "
@@ -161,11 +170,13 @@ def private_copy(root: Path, component: Component, tools: Path) -> Iterator[Work
     folder = root / component.path
     files = source_files(folder, ())
     styles = style_files(root, folder)
-    with tempfile.TemporaryDirectory(prefix="lockgate-check-", ignore_cleanup_errors=True) as name:
-        base = Path(os.path.realpath(name))
-        top, scratch = base / "copy", base / "scratch"
+    # Sources may hold what is nobody's business: the copy is its owner's alone (0700), and one that a killed run left
+    # is removed by the next. It is not in the user's cache: tools look for their settings in the folders above, and
+    # above that may be the repository or a home.
+    with scratch(system_home()) as place:
+        top, written = place.path / "copy", place.path / "scratch"
         try:
-            (scratch / "home").mkdir(parents=True)
+            (written / "home").mkdir(parents=True)
             for path in files:
                 _copy(folder / path, top / component.path / path)
             for path in styles:
@@ -175,12 +186,13 @@ def private_copy(root: Path, component: Component, tools: Path) -> Iterator[Work
         copied = source_files(top / component.path, ())
         yield Work(
             top=top,
-            scratch=scratch,
+            scratch=written,
             component=component,
             files=tuple(copied),
             shipped=tuple(source_files(top / component.path, component.exclude)),
             own_style=bool(styles),
             tools=tools,
+            lock=place.lock,
         )
 
 

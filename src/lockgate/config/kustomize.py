@@ -7,12 +7,12 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lockgate.base import namespaces
 from lockgate.base.errors import CommandFailed, ToolError, UsageError
 from lockgate.base.process import run
+from lockgate.base.scratch import scratch, system_home
 from lockgate.config.documents import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class Kustomize(NamedTuple):
         argv = [*self.argv, "--load-restrictor=LoadRestrictionsRootOnly", os.fspath(folder)]
         if namespaces.available():
             argv = namespaces.offline(argv)
-        with tempfile.TemporaryDirectory(prefix="lockgate-kustomize-") as home:
+        with scratch(system_home()) as place:
+            home = os.fspath(place.path)
             # An empty home has no plugins. Without a PATH there is no git, helm or docker to call, and a proxy
             # that does not answer stands before a network that could not be taken away.
             nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
             environment = {"HOME": home, "XDG_CONFIG_HOME": home, "PATH": home, **nowhere}
             try:
-                done = run(argv, timeout=_SECONDS, env=environment)
+                done = run(argv, timeout=_SECONDS, env=environment, lock=place.lock)
             except CommandFailed as error:
                 raise _explained(error, folder) from None
         if len(done.stdout) > MAX_BYTES:

@@ -8,17 +8,18 @@ it reads files, and they are not written to any. Marks stand in their place whil
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lockgate.base.errors import UsageError
+from lockgate.base.scratch import scratch, system_home
 from lockgate.config import documents, resource
 from lockgate.config.emit import emit
 from lockgate.config.resource import KUSTOMIZE, Resource
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lockgate.config.kustomize import Renderer
 
 _PATCHES = ("patches", "patchesStrategicMerge", "patchesJson6902")
@@ -125,15 +126,18 @@ def apply(
     found = tuple(resources)
     for one in patches:
         hidden, values = _hide(found)
-        with tempfile.TemporaryDirectory(prefix="lockgate-patch-") as name:
-            folder = Path(name)
+        # The patch stands in it as it was written, which may be a Secret's value in clear: the folder is its owner's
+        # alone (0700), and one that a killed run left is removed by the next. Kustomize does not get the lock: when
+        # it outlives us nobody waits for what it makes.
+        with scratch(system_home()) as place:
+            folder = place.path
             (folder / "all.yaml").write_bytes(emit(hidden))
             content = {"resources": ["all.yaml"], **one.content}
             (folder / "kustomization.yaml").write_text(json.dumps(content))
             try:
                 data = renderer.build(folder)
             except UsageError as error:
-                message = error.message.replace(name, one.where)
+                message = error.message.replace(str(folder), one.where)
                 raise UsageError(message, hint="correct the patch") from None
         made = resource.parse(data, where=f"{one.where} (applied)")
         found = tuple(_show(each, values) for each in made)

@@ -25,6 +25,7 @@ from lockgate.base.errors import (
 )
 from lockgate.base.files import exclusive, storage_error
 from lockgate.base.process import installer_environment, run
+from lockgate.base.scratch import scratch, system_home
 from lockgate.scan import trivy_pin as pin
 from lockgate.scan.database import file_digest
 
@@ -112,9 +113,11 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     argv = [os.fspath(path), "--version"]
     if namespaces.available():
         argv = namespaces.offline(argv)
-    with tempfile.TemporaryDirectory(prefix="lockgate-trivy-") as home:
+    with scratch(system_home()) as place:
+        home = place.path
+        environment = {"PATH": os.defpath, "HOME": os.fspath(home)}
         try:
-            answer = run(argv, timeout=30, env={"PATH": os.defpath, "HOME": home}, cwd=Path(home))
+            answer = run(argv, timeout=30, env=environment, cwd=home, lock=place.lock)
         except ToolError:
             return None
     found = _VERSION.search(answer.stdout)

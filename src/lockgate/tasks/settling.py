@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lockgate.base.errors import UsageError
-from lockgate.base.files import atomic_write, storage_error
+from lockgate.base.files import atomic_create, storage_error
 from lockgate.tasks.console import Console, quantity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.build.guess import Guess
+
+_IGNORE = ".gitignore"
 
 IGNORED = ("/.lockgate/", "/out/", "__pycache__/")
 """What Lockgate and the run of `tasks.py` make, and git is not to keep."""
@@ -72,8 +73,10 @@ class Start(NamedTuple):
     root: Path
     project: str
     guesses: tuple[Guess, ...]
+    lines: bytes
+    """What the `.gitignore` that is there gets at its end; empty when it lacks nothing, or is a new file."""
     files: dict[str, bytes]
-    """By path, in the order in which they are written; `lockgate.yaml` last, since it says that all is done."""
+    """New ones by path, in the order in which they are written; `lockgate.yaml` last, since it says that all is done."""
     kept: tuple[str, ...]
     """What is to be known of files that are there and stay as they are."""
 
@@ -113,8 +116,9 @@ def start(root: Path) -> Start:
     for one in guesses:
         if one.needs_nothing:
             files[f"{one.path}/requirements.txt".lstrip("/")] = b"# no dependencies\n"
-    kept = _tasks(root, files) + _ignore(root, files)
-    return Start(root, project, guesses, {**files, name: text}, kept)
+    kept = _tasks(root, files)
+    lines, linked = _ignore(root, files)
+    return Start(root, project, guesses, lines, {**files, name: text}, kept + linked)
 
 
 def _settings(project: str, guesses: tuple[Guess, ...]) -> str:
@@ -145,21 +149,24 @@ def _tasks(root: Path, files: dict[str, bytes]) -> tuple[str, ...]:
     return () if has_ours else (words,)
 
 
-def _ignore(root: Path, files: dict[str, bytes]) -> tuple[str, ...]:
-    path = root / ".gitignore"
+def _ignore(root: Path, files: dict[str, bytes]) -> tuple[bytes, tuple[str, ...]]:
+    """Return the lines that a `.gitignore` lacks, and what is to be known of it; a new one is added to `files`."""
+    path = root / _IGNORE
     if path.is_symlink():
         # git does not follow it either (gitignore(5)).
-        return (f".gitignore is a link and stays as it is; git is to ignore {', '.join(IGNORED)}",)
+        words = f"{_IGNORE} is a link and stays as it is; git is to ignore {', '.join(IGNORED)}"
+        return b"", (words,)
+    if not path.exists():
+        files[_IGNORE] = "".join(f"{one}\n" for one in IGNORED).encode()
+        return b"", ()
     try:
-        known = path.read_bytes() if path.exists() else b""
+        known = path.read_bytes()
     except OSError as error:
         raise storage_error(error, path) from error
-    lines = {line.strip().strip(b"/") for line in known.splitlines()}
-    missing = [one for one in IGNORED if one.strip("/").encode() not in lines]
-    if missing:
-        end = b"" if not known or known.endswith(b"\n") else b"\n"
-        files[".gitignore"] = known + end + "".join(f"{one}\n" for one in missing).encode()
-    return ()
+    there = {line.strip().strip(b"/") for line in known.splitlines()}
+    missing = "".join(f"{one}\n" for one in IGNORED if one.strip("/").encode() not in there)
+    end = "\n" if missing and known and not known.endswith(b"\n") else ""
+    return (end + missing).encode(), ()
 
 
 def say(start: Start, *, plan: bool) -> None:
@@ -175,9 +182,10 @@ def say(start: Start, *, plan: bool) -> None:
         ]
     )
     verb = "would write" if plan else "writes"
+    if start.lines:
+        console.say("settings", f"{verb} further lines of {_IGNORE}")
     for path in start.files:
-        more = "further lines of " if os.path.lexists(start.root / path) else ""
-        console.say("settings", f"{verb} {more}{path}")
+        console.say("settings", f"{verb} {path}")
     for words in (*start.kept, *(f"{one.name}: {one.lacks}" for one in start.guesses if one.lacks)):
         console.say("settings", words, tone="warn")
     if plan:
@@ -192,15 +200,13 @@ def write(start: Start) -> None:
         UsageError: one was made by somebody else in the meantime; it stays.
         StorageError: one cannot be written.
     """
+    if start.lines:
+        _append(start.root / _IGNORE, start.lines)
     for name, data in start.files.items():
-        path, mode = start.root / name, 0o644
-        if name == ".gitignore" and path.exists():
-            mode = stat.S_IMODE(path.stat().st_mode)
-        elif os.path.lexists(path):
+        if not atomic_create(start.root / name, data):
             raise UsageError(
                 f"`{name}` came to be in the meantime, and stays", hint="`inv settings.init --plan`"
             )
-        atomic_write(path, data, mode=mode)
     ready = [one.name for one in start.guesses if not one.lacks]
     if len(ready) == len(start.guesses):
         words = "`inv build`, then `inv scan sign deploy`"
@@ -209,3 +215,13 @@ def write(start: Start) -> None:
     else:
         words = "what is said above, then `inv build`"
     Console().say("settings", f"next: {words}")
+
+
+def _append(path: Path, lines: bytes) -> None:
+    # At its end whatever else was written to it meanwhile; a link that took its place is not followed.
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(handle, "ab") as file:
+            file.write(lines)
+    except OSError as error:
+        raise storage_error(error, path) from error

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lockgate.base.errors import StorageError
-from lockgate.base.files import atomic_write, exclusive, storage_error
+from lockgate.base.files import atomic_create, atomic_write, exclusive, storage_error
 
 
 def names(folder: Path) -> list[str]:
@@ -141,6 +141,46 @@ def test_a_kill_in_the_middle_leaves_the_old_content(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
     atomic_write(path, b"newer")
     assert path.read_bytes() == b"newer"
+
+
+def test_a_new_file_is_whole_and_has_its_mode(tmp_path: Path) -> None:
+    """Its folder is made when it is absent, and no temporary file stays."""
+    path = tmp_path / "folder" / "file"
+    assert atomic_create(path, b"new", mode=0o640)
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert names(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link to nothing"])
+def test_what_has_the_name_of_a_new_file_stays(tmp_path: Path, kind: str) -> None:
+    """Whatever it is, and nothing else is left."""
+    path = tmp_path / "file"
+    if kind == "file":
+        path.write_bytes(b"old")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "absent")
+    before = path.lstat()
+    assert not atomic_create(path, b"new")
+    assert path.lstat() == before
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "link", "fchmod"])
+def test_a_new_file_that_cannot_be_written_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Neither under its name nor under another."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(StorageError, match=str(tmp_path / "file")):
+        atomic_create(tmp_path / "file", b"new")
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("where", ["file/below", "folder"])

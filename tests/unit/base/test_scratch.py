@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from lockgate.base.errors import StorageError
-from lockgate.base.scratch import scratch
+from lockgate.base.scratch import scratch, system_home
 
 WORKER = textwrap.dedent("""
     import pathlib, subprocess, sys
@@ -24,6 +26,23 @@ WORKER = textwrap.dedent("""
         child = sys.argv[2:] and subprocess.Popen(["cat"], stdin=0, stdout=2, pass_fds=(place.lock,))
         print(place.path, child and child.pid, flush=True)
         sys.stdin.read()
+""")
+
+
+WITHOUT_RIGHTS = textwrap.dedent("""
+    import os, pathlib, sys
+    from lockgate.base import kernel
+    from lockgate.base.scratch import scratch
+    if os.geteuid() == 0:
+        kernel.drop_capabilities()
+    with scratch(pathlib.Path(sys.argv[1])) as place:
+        sealed = place.path / "outer" / "sealed"
+        sealed.mkdir(parents=True)
+        (sealed / "file").touch()
+        (sealed / "link").symlink_to(sys.argv[2])
+        sealed.chmod(0)
+        sealed.parent.chmod(0o500)
+    print(sorted(one.name for one in pathlib.Path(sys.argv[1]).iterdir()))
 """)
 
 
@@ -157,3 +176,70 @@ def test_a_place_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="could not be used"), scratch(tmp_path / "file" / "x"):
         pass
+
+
+def test_what_nobody_may_write_is_removed_too(tmp_path: Path) -> None:
+    """Also when root's right to write everything is not there to help; what a link names keeps its mode."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o750)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RIGHTS, str(tmp_path / "work"), str(elsewhere)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("['.lock']\n", "")
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o750
+
+
+def test_work_that_ends_while_folders_are_listed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder stands in the list and is gone when it is looked at."""
+    (tmp_path / "work-1").mkdir()
+    listed = list(os.scandir(tmp_path))
+    (tmp_path / "work-1").rmdir()
+    look = os.scandir
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            os, "scandir", lambda at: contextlib.nullcontext(listed) if at == tmp_path else look(at)
+        )
+        with scratch(tmp_path) as place:
+            assert place.path.is_dir()
+
+
+def test_the_home_in_the_systems_folder_is_this_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made once, and found again."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    home = system_home()
+    assert home == tmp_path / f"lockgate-{os.geteuid()}"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    with scratch(system_home()) as place:
+        assert place.path.is_relative_to(home)
+        assert stat.S_IMODE(place.path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("what", ["file", "link", "open", "another user's"])
+def test_a_home_that_others_may_use_is_refused(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody can make one of this name before us."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    user = os.geteuid() + (what == "another user's")
+    home = tmp_path / f"lockgate-{user}"
+    if what == "file":
+        home.touch(mode=0o600)
+    elif what == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        home.symlink_to(tmp_path / "elsewhere")
+    else:
+        home.mkdir(mode=0o700)
+        home.chmod(0o770 if what == "open" else 0o700)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: user)
+        with pytest.raises(StorageError) as caught:
+            system_home()
+    assert "TMPDIR" in caught.value.hint or what == "file"

@@ -227,7 +227,7 @@ def test_the_same_source_gives_the_same_record(repository: Repository) -> None:
     repository.write("app/tests/test_bad.py", "def test_bad():\n    assert False\n")
     first, second = encode(repository.check()), encode(repository.check())
     assert first == second
-    assert b"lockgate-check-" not in first
+    assert b"/work-" not in first
     assert decode(first, Checks).summary == "3 of 6 gates failed: format, lint, tests"
 
 

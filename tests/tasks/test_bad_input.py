@@ -6,6 +6,8 @@ import base64
 import contextlib
 import json
 import ssl
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -464,6 +466,44 @@ def test_a_key_that_cannot_sign(
 
     refused(answer, 4, words, hint)
     assert (built_mini.path / ".lockgate/store/index.json").read_bytes() == before
+
+
+AT_A_TERMINAL = """
+import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+"""
+
+
+@pytest.mark.parametrize("typed", [b"\x04", b"\xff\xe9\n"], ids=["Ctrl-D", "not text"])
+def test_a_password_that_is_not_typed(typed: bytes, built_mini: Mini) -> None:
+    """At a terminal, whose prompt is answered by its end or by no text: exit 4, and what to do; no traceback."""
+    (built_mini.path / "release.key").write_bytes(sealed())
+    built_mini.settings("  dev: {", "  dev: {key: release.key, ")
+    environment = built_mini.environment | {"LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    environment.pop("COSIGN_PASSWORD", None)
+    sign = (sys.executable, "-m", "lockgate.tasks.program", "sign", "-c", "web")
+
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL, *sign],
+        cwd=built_mini.path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        shown = b""
+        while not shown.endswith(b": ") and (more := child.stdout.read(1)):
+            shown += more  # what is typed before the prompt is thrown away
+        child.stdin.write(typed)
+        shown += child.communicate(timeout=60)[0]
+
+    assert child.returncode == 4
+    assert shown.decode().splitlines()[1:] == [
+        "no password of release.key could be read",
+        "  hint: type it and Enter, or set `COSIGN_PASSWORD`",
+    ]
 
 
 TRUSTED: dict[str, tuple[Callable[[], bytes], str, str]] = {

@@ -35,6 +35,74 @@ def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
     assert done.stderr.splitlines() == [f"No idea what '{typed[-1]}' is", f"  hint: {meant}"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "line", "hint"),
+    [
+        (["verify", "--require"], "`--require` of `verify` has no value", "verify"),
+        (
+            ["verify", "--reference", "-e", "dev"],
+            "`--reference` of `verify` has no value",
+            "verify",
+        ),
+        (["verify", "-e", ""], "`-e` of `verify` has no value", "verify"),
+        (["verify", "app", "--env="], "`--env` of `verify` has no value", "verify"),
+        (["flow", "push", "--to", ""], "`--to` of `push` has no value", "push"),
+        (["copy"], "`copy` needs `origin` and `to`", "copy"),
+    ],
+)
+def test_a_value_that_is_not_there_is_no_default(typed: list[str], line: str, hint: str) -> None:
+    """A script whose variable is empty does not verify, or push to, something else: exit code 2, and the flag."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lockgate.tasks.program", *typed],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [line, f"  hint: `./inv --help {hint}` explains it"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        [
+            "verify",
+            "app",
+            "--require",
+            "sbom",
+            "--require=vuln: {max_age_days: 2}",
+            "-e",
+            "dev",
+            "flow",
+        ],
+        ["verify", "-edev", "--json", "copy", "app", "archive:a=b.tar", "-i", "registry.example"],
+        ["registry.serve", "--port", "0", "--read-only"],
+        ["build", "--component", "build"],
+    ],
+)
+def test_values_that_are_there_are_taken(typed: list[str]) -> None:
+    """With a blank or an equals sign before it, glued to a short flag, or called as a task is."""
+    from lockgate.tasks import namespace
+    from lockgate.tasks.program import without_value
+
+    assert without_value(typed, namespace().to_contexts()) is None
+
+
+def test_help_explains_each_flag() -> None:
+    """Invoke takes the texts out of the tasks when it reads them a first time."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lockgate.tasks.program", "--help", "verify"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "name in the store, digest" in done.stdout
+
+
 def test_ctrl_c_between_two_tasks_is_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +139,28 @@ def test_a_reader_that_goes_away_is_141(typed: list[str]) -> None:
     finally:
         os.close(theirs)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_stream_that_is_closed_stops_nothing(number: int) -> None:
+    """As with `inv flow <&-`: the task runs, and no file takes the place of the stream in programs that it starts."""
+    look = (  # `_run` does it first of all
+        "import subprocess, sys, lockgate.tasks.program as p\n"
+        "p._open_what_is_closed()\n"
+        "opened = open('/dev/zero')\n"
+        "assert opened.fileno() > 2, opened.fileno()\n"
+        "subprocess.run([sys.executable, '-c', 'import os; [os.fstat(n) for n in range(3)]'], check=True)\n"
+    )
+    for words in (["-m", "lockgate.tasks.program", "--list"], ["-c", look]):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {number}>&-', "sh", sys.executable, *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_tasks_of_other_programs_are_not_executed(tmp_path: Path) -> None:

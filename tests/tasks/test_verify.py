@@ -79,7 +79,9 @@ def pushed(mini: Mini) -> str:
 )
 def test_a_word_needs_no_flag(typed: list[str], read: list[str]) -> None:
     """What follows `verify` and is no task is what is verified; a word behind a flag is the flag's."""
-    assert with_flags(typed, namespace()) == read
+    tasks = namespace()
+
+    assert with_flags(typed, tasks, tasks.to_contexts()) == read
 
 
 def test_from_a_registry_by_tag(shop: Mini, registry: Place) -> None:

@@ -117,6 +117,7 @@ class Layout(Names):
         Raises:
             UsageError: the blob is absent or larger than `limit`.
             DigestMismatch: its bytes were changed.
+            StorageError: it cannot be read.
         """
         path = self.path(digest)
         try:
@@ -124,6 +125,8 @@ class Layout(Names):
                 data = file.read(limit + 1)
         except FileNotFoundError:
             raise self._absent(digest) from None
+        except OSError as error:
+            raise storage_error(error, path) from error
         if len(data) > limit:
             raise UsageError(
                 f"blob {Digest(digest).short} is larger than {limit} bytes",
@@ -136,11 +139,19 @@ class Layout(Names):
 
     @contextlib.contextmanager
     def stream(self, digest: str) -> Iterator[BinaryIO]:
-        """Open a blob for reading in pieces. Its bytes are not checked: call `verify` first."""
+        """Open a blob for reading in pieces. Its bytes are not checked: call `verify` first.
+
+        Raises:
+            UsageError: the blob is absent.
+            StorageError: it cannot be read.
+        """
+        path = self.path(digest)
         try:
-            file = self.path(digest).open("rb")
+            file = path.open("rb")
         except FileNotFoundError:
             raise self._absent(digest) from None
+        except OSError as error:
+            raise storage_error(error, path) from error
         with file:
             yield file
 

@@ -12,7 +12,8 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.base.canonical import encode, loads
-from lockgate.base.errors import DigestMismatch, RegistryError, UsageError
+from lockgate.base.errors import DigestMismatch, RegistryError, TrustError, UsageError
+from lockgate.oci.closure import MAX_MANIFESTS
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MAX_JSON, Descriptor, Index, index_bytes
 
@@ -28,7 +29,8 @@ _MAX_PAGES = 1_000
 _WITHOUT = (400, 404, 405, 406, 501)
 """How registries that do not know the API answer."""
 
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next\b', re.I)
+_NEXT = re.compile(r'<([^<>]+)>\s*;[^,<>]*\brel="?next\b', re.I)
+"""No link reaches into the next one: from each of them to the end would be long work for a short header."""
 
 
 def next_page(link: str) -> str:
@@ -56,6 +58,7 @@ class Referrers:
 
         Raises:
             RegistryError: there is no answer, or none that can be read.
+            TrustError: there are more than anybody reads.
         """
         found = None if self._absent else self._from_api(digest)
         if found is None:
@@ -116,12 +119,25 @@ class Referrers:
             answer = self._ask(url, what)
             kind = answer.headers.get("content-type", "").partition(";")[0].strip()
             self._offered = answer.status == 200 and kind == INDEX
+            if found and not self._offered:
+                # What it listed is there, and the tag that stands in for a missing API would not have it.
+                raise RegistryError(
+                    f"{what} at {where.name} breaks off: its next page is no list",
+                    hint="run the same command again; when it stays, tell who runs the registry",
+                    retryable=True,
+                )
             if not self._offered:
                 # Some registries answer for what they do not know with a page for people. One that knows the API
                 # answers for every digest, also for those that it does not hold ("Listing Referrers").
                 self._absent = answer.status == 404
                 return None
             found += _parse(answer.body, where.name)
+            if len(found) > MAX_MANIFESTS:
+                # Nobody reads or copies so many, and page by page they would fill the memory.
+                raise TrustError(
+                    f"{Digest(digest).short} in {where.name} has more than {MAX_MANIFESTS} referrers",
+                    hint="somebody may be adding them; look at them before it is used",
+                )
             url = next_page(answer.headers.get("link", ""))
         if url:
             raise RegistryError(

@@ -1,4 +1,4 @@
-"""How long a request's body is, and its bytes (RFC 9112 sections 6 and 7). Works on any stream.
+"""The lines of a request's head, how long its body is, and its bytes (RFC 9112 sections 5 to 7). Works on any stream.
 
 Two readings of where a body ends are how one request is smuggled into another, so what is ambiguous is
 refused and the connection is closed.
@@ -24,6 +24,9 @@ PIECE = 256 * 1024
 
 _LINE = 1024
 """Bytes of the longest line around chunks."""
+
+_FIELD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*)?\r?\n")
+"""A line of a head, or the empty one behind it (RFC 9112 section 5); a field that goes on in the next line is none."""
 
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
 
@@ -64,6 +67,26 @@ class Patient(io.RawIOBase):
             raise TimeoutError("the client is too slow")
         self._connection.settimeout(left)
         return self._connection.recv_into(buffer)  # type: ignore[arg-type] # as RawIOBase gives it
+
+
+class Head:
+    """The lines of a request's head, on their way to a reader that forgives too much.
+
+    The standard library's is one for mail: a line that is no field ends the head for it, and what follows, the length
+    of the body too, is not seen; a lone CR ends a line (RFC 9112 sections 2.2 and 5.1).
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.broken = False
+        """True once a line was read that is no field."""
+
+    def readline(self, size: int) -> bytes:
+        """Return a line with its end, or its first `size` bytes."""
+        line = self._source.readline(size)
+        # One that is too long is refused by whoever reads it.
+        self.broken |= len(line) < size and not _FIELD.fullmatch(line)
+        return line
 
 
 class Sized:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lockgate.base.errors import UsageError
-from lockgate.oci.server_body import Patient, body_of, drained
+from lockgate.oci.server_body import Head, Patient, body_of, drained
 from lockgate.oci.server_protocol import Body, Refused, Request, Response, refused
 
 if TYPE_CHECKING:
@@ -179,7 +179,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         self.busy = True
-        return super().parse_request()
+        whole, head = self.rfile, Head(self.rfile)
+        self.rfile = head  # type: ignore[assignment] # only its lines are read
+        try:
+            understood = super().parse_request()
+        finally:
+            self.rfile = whole
+        if understood and head.broken:
+            self.send_error(400, "a line of the head is no header field")
+        return understood and not head.broken
 
     def _serve(self) -> None:
         body: Body | None = None

@@ -31,6 +31,8 @@ CHUNK = 256 << 20
 proxies in front of registries limit a request."""
 
 _BINARY = "application/octet-stream"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+"""Bytes, as far as there can be so many; Python itself reads no number of more than 4300 digits."""
 _STEP = 8 << 20
 """Bytes that must have arrived since the last failure for the attempts to be counted anew."""
 
@@ -101,13 +103,13 @@ class Upload:
         self._follow(answer)
         self._offset = 0
         least = answer.headers.get("oci-chunk-min-length", "")
-        self._chunk = max(CHUNK, int(least)) if least.isdecimal() else CHUNK
+        self._chunk = max(CHUNK, int(least)) if _NUMBER.fullmatch(least) else CHUNK
         return False
 
     def _ask(self) -> None:
         """Ask how far the session is: `Range: 0-<last byte>`. Not every registry can say it."""
         answer = self._request("GET", self._session, accept=(204, 400, 404, 405, 416, 501))
-        match = re.fullmatch(r"(?:bytes=)?0-([0-9]+)", answer.headers.get("range", ""))
+        match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", answer.headers.get("range", ""))
         last = int(match[1]) if match else 0
         if answer.status == 204 and 0 < last < self._descriptor.size:
             self._follow(answer)

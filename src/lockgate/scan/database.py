@@ -157,6 +157,9 @@ def pulled(cache: Path) -> DatabaseDir | None:
     """
     place = cache / "advisories" / "upstream"
     if not place.exists():
+        # A pull that was killed has moved it away and put nothing in its place.
+        place = _before(place)
+    if not place.exists():
         return None
     database, metadata = place / "db" / "trivy.db", place / "db" / "metadata.json"
     try:
@@ -325,12 +328,21 @@ def file_digest(path: Path) -> str:
 
 
 def _swap(fresh: Path, place: Path) -> None:
-    """Put a finished folder in its place; a reader of the old one keeps what it has open."""
+    """Put a finished folder in its place; a reader of the old one keeps what it has open.
+
+    Between the two renames the old one is found beside its place (`pulled`), also when nothing follows any more.
+    """
+    old = _before(place)
     try:
         if place.exists():
-            old = fresh.with_name("old")
-            place.rename(old)
             shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
         fresh.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise storage_error(error, place) from error
+
+
+def _before(place: Path) -> Path:
+    """Return where a folder lies while another one takes its place."""
+    return place.with_name(f".{place.name}.old")

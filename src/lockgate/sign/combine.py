@@ -37,6 +37,9 @@ class Signers:
     """How many different keys; a key counts once, however often it signed."""
 
 
+ATTESTATION = "attestation"
+"""What people call a requirement of any other type."""
+
 ANYONE = Signers()
 """One trusted key is enough, whichever it is."""
 
@@ -132,4 +135,6 @@ def proven(
     stored = list(findings.refusals(kind))
     if every:
         stored.append(Refusal(KeyRefused("signed, but not with a required key")))
-    return unmet(name, most_telling(stored) or AttestationMissing(f"no {name} is attested"))
+    # The plain one is asked for by its type alone, of which there may be several.
+    nothing = f"nothing of the type {kind}" if name == ATTESTATION else f"no {name}"
+    return unmet(name, most_telling(stored) or AttestationMissing(f"{nothing} is attested"))

@@ -194,7 +194,8 @@ def _public_key(spec: str, root: Path, environ: Mapping[str, str]) -> PublicKey:
         return PublicKey.parse(kubectl.field(fields, kubectl.PUBLIC, spec), name=name)
     if plugin.matches(spec):
         return plugin.load(spec).public_key()
-    return PublicKey.parse(_read(root / spec), name=name)
+    hint = "check the path: `public_keys` in `lockgate.yaml`, or `--key`"
+    return PublicKey.parse(_read(root / spec, hint=hint), name=name)
 
 
 def _check_is_name(spec: str) -> None:
@@ -222,15 +223,13 @@ def _variable(spec: str, environ: Mapping[str, str]) -> bytes:
     return _bytes(environ[name])
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, hint: str = "check `key` in `lockgate.yaml`") -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(pem.MAX_BYTES + 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise KeyRefused(
-            f"key {path} cannot be read: {reason}", hint="check `key` in `lockgate.yaml`"
-        ) from None
+        raise KeyRefused(f"key {path} cannot be read: {reason}", hint=hint) from None
 
 
 def _bytes(text: str) -> bytes:

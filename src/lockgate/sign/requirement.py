@@ -18,14 +18,16 @@ from lockgate.base.errors import (
 )
 from lockgate.gate.decide import lapses_at
 from lockgate.sign import checks, claims, predicate
-from lockgate.sign.combine import ANYONE, AllOf, Signers, proven, unmet
+from lockgate.sign.combine import ANYONE, ATTESTATION, AllOf, Signers, proven, unmet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lockgate.gate.decision import Threshold
     from lockgate.sign.evidence import Evidence, Findings
+    from lockgate.sign.keyless.identity import Identity
     from lockgate.sign.model import Result
+    from lockgate.sign.public_key import PublicKey
 
 _SKEW = 5 * 60
 """Seconds by which two machines' clocks may differ."""
@@ -134,7 +136,8 @@ class Provenance:
 class Passed:
     """The gate let the image pass, for this environment, under this threshold, and the verdict still holds.
 
-    The newest verdict counts: a refusal that was attested takes an older permission back.
+    The newest verdict counts, of each key and of as many keys as must have signed. A refusal that was attested takes
+    an older permission back, and where the newest one no longer holds, no older one takes its place: it knew less.
     """
 
     environment: str
@@ -159,7 +162,8 @@ class Passed:
         counted = [one for one in own if not self.by.keys or one.key.fingerprint in self.by.keys]
         if counted and _refused(counted[0]):
             return unmet("summary", self._closed())
-        return proven("summary", predicate.SUMMARY, findings, self._look, self.by, only=own)
+        newest = _newest(counted, self.by.quorum) or own
+        return proven("summary", predicate.SUMMARY, findings, self._look, self.by, only=newest)
 
     def _look(self, one: Evidence, findings: Findings) -> str:
         summary = claims.read(one.predicate, claims.Summary)
@@ -240,7 +244,7 @@ class Attested:
 
     def check(self, findings: Findings) -> Result:
         """Return whether there is such a statement."""
-        return proven("attestation", self.predicate_type, findings, self._look, self.by)
+        return proven(ATTESTATION, self.predicate_type, findings, self._look, self.by)
 
     def _look(self, one: Evidence, _: Findings) -> str:
         return f"{self.predicate_type}, {one.key.label}"
@@ -279,6 +283,20 @@ def _decided(one: Evidence) -> int:
         return claims.seconds(str(one.predicate.get("timeVerified")))
     except AttestationMissing:
         return 0
+
+
+def _newest(verdicts: Sequence[Evidence], quorum: int) -> list[Evidence]:
+    """Return the newest verdict of each key, of the `quorum` keys that decided last.
+
+    Args:
+        verdicts: the newest first; several of one second are one verdict in several forms.
+        quorum: how many keys must have signed.
+    """
+    last: dict[PublicKey | Identity, int] = {}
+    for one in verdicts:
+        last.setdefault(one.key, _decided(one))
+    oldest = min(sorted(last.values(), reverse=True)[:quorum], default=0)
+    return [one for one in verdicts if oldest <= last[one.key] == _decided(one)]
 
 
 def _refused(one: Evidence) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from lockgate.base.errors import (
@@ -35,6 +36,9 @@ _ERRORS: dict[str, type[TrustError]] = {
 
 _NAME, _ANSWER = 12, 10
 """Columns of a requirement's name and of `ok` or `refused`."""
+
+_LONGEST = 600
+"""Characters of what is said of a requirement."""
 
 WIDTH = 91
 """Columns of a line; a console may put nine more before it."""
@@ -139,8 +143,8 @@ def require(verification: Verification, *, subject: str = "") -> None:
 
 
 def lines(verification: Verification, *, width: int = WIDTH) -> tuple[str, ...]:
-    """Return a line for each requirement, and one that sums up."""
-    shown = [_line(one, width) for one in verification.results]
+    """Return a line for each requirement, more where it has more to say, and one that sums up."""
+    shown = [line for one in verification.results for line in _lines(one, width)]
     if verification.unread:
         many = len(verification.unread)
         what = f"{many} layer{'' if many == 1 else 's'} of the image"
@@ -156,11 +160,17 @@ def lines(verification: Verification, *, width: int = WIDTH) -> tuple[str, ...]:
     return tuple(shown)
 
 
-def _line(result: Result, width: int) -> str:
+def _lines(result: Result, width: int) -> list[str]:
     answer = "ok" if result.met else "refused"
     detail = "".join(char if char.isprintable() else "?" for char in result.detail)
-    error = f"   ({result.error})" if result.error else ""
+    # A part of it may be what somebody else wrote.
+    detail = detail if len(detail) <= _LONGEST else detail[: _LONGEST - 1].rstrip() + "…"
     # A combined requirement's name can be longer than its column.
     head = f"{result.name:<{_NAME - 1}} {answer:<{_ANSWER}}"
-    room = width - len(head) - len(error)
-    return head + (detail if len(detail) <= room else detail[: room - 1].rstrip() + "…") + error
+    return textwrap.wrap(
+        detail + (f"   ({result.error})" if result.error else ""),
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * (_NAME + _ANSWER),
+        break_on_hyphens=False,
+    ) or [head.rstrip()]

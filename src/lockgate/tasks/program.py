@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from invoke.exceptions import ParseError
 from invoke.program import Program
@@ -24,9 +24,11 @@ from lockgate import __version__
 from lockgate.tasks import namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from invoke.collection import Collection
+    from invoke.parser import Parser
+    from invoke.parser.context import ParserContext
 
 
 class Lockgate(Program):
@@ -34,17 +36,26 @@ class Lockgate(Program):
 
     def parse_tasks(self) -> None:
         """Parse the task part of the command line; end with exit code 2 when it cannot be parsed."""
+        self._once = super()._make_parser()
+        missing = without_value(self.core.unparsed, self._once.contexts.values())
+        if missing is not None:
+            task, flag = missing
+            _complain(f"`{flag}` of `{task}` has no value", f"`inv --help {task}` explains it")
         try:
             self._parse()
         except ParseError as error:
             self._explain(error)
-            sys.exit(2)
+
+    def _make_parser(self) -> Parser:
+        # One for each run, since Invoke takes the help texts out of the tasks when it makes it.
+        return self._once
 
     def _parse(self) -> None:
         try:
             super().parse_tasks()
         except ParseError:
-            words = with_flags(self.core.unparsed, self.collection)
+            contexts = self._once.contexts.values()
+            words = with_flags(self.core.unparsed, self.collection, contexts)
             if words == self.core.unparsed:
                 raise
             self.core.unparsed = words
@@ -58,17 +69,19 @@ class Lockgate(Program):
             print("stopped by Ctrl-C; what was finished is kept", file=sys.stderr)
             sys.exit(130)
 
-    def _explain(self, error: ParseError) -> None:
+    def _explain(self, error: ParseError) -> NoReturn:
         from lockgate.base.settings import nearest
 
+        absent = re.fullmatch(r"'(.*)' did not receive required \D*: (.*)", str(error))
+        if absent is not None:
+            needed = absent[2].replace("'", "`").replace(", ", " and ")
+            _complain(f"`{absent[1]}` needs {needed}", f"`inv --help {absent[1]}` explains it")
         word = re.search(r"'([^']*)'", str(error))
         known = sorted(name for one in self.parser.contexts.values() for name in _names(one))
         if error.context is not None and error.context.name and word and word[1].startswith("-"):
             known = sorted(error.context.flags)
         meant = nearest(word[1], known) if word else ""
-        print(str(error).replace("!", ""), file=sys.stderr)
-        called = os.environ.get("LOCKGATE_INV", "./inv")
-        print(f"  hint: {meant or f'`{called} --list` names every task'}", file=sys.stderr)
+        _complain(str(error).replace("!", ""), meant or "`inv --list` names every task")
 
 
 class Installed(Lockgate):
@@ -102,19 +115,21 @@ def tasks_above(start: Path) -> Path | None:
     return None
 
 
-def with_flags(words: Sequence[str], tasks: Collection) -> list[str]:
+def with_flags(
+    words: Sequence[str], tasks: Collection, contexts: Iterable[ParserContext]
+) -> list[str]:
     """Put the flag before each word that a task may have: `verify app` becomes `verify --reference app`.
 
     A word that is the name of a task is that task, and what follows a flag belongs to the flag.
     """
-    contexts = {name: one for one in tasks.to_contexts() for name in _names(one)}
+    named = {name: one for one in contexts for name in _names(one)}
     found: list[str] = []
     current, flag, due = None, "", False
     for word in words:
         if due:
             due = False
-        elif word in contexts:
-            current = contexts[word]
+        elif word in named:
+            current = named[word]
             flag = getattr(tasks[word].body, "lockgate_word", "")
         elif word.startswith("-"):
             due = current is not None and word in current.flags and current.flags[word].takes_value
@@ -122,6 +137,39 @@ def with_flags(words: Sequence[str], tasks: Collection) -> list[str]:
             found.append(f"--{flag}")
         found.append(word)
     return found
+
+
+def without_value(
+    words: Sequence[str], contexts: Iterable[ParserContext]
+) -> tuple[str, str] | None:
+    """Return the first flag that takes a value and is given none or an empty one, behind its task; None without any.
+
+    Invoke reads a flag that may be repeated, and has no value, as if it were not there; an empty value means "not
+    given" to most tasks. So `inv verify --reference $IMAGE -e "$ENVIRONMENT"` would verify something else, and pass,
+    where a script has one of the two variables not set.
+    """
+    named = {name: one for one in contexts for name in _names(one)}
+    current, task, due = None, "", ""
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if due:
+            if not word or (current is not None and flag in current.flags):
+                return task, due
+            due = ""
+        elif word in named:
+            current, task = named[word], word
+        elif current is not None and flag in current.flags and current.flags[flag].takes_value:
+            if equals and not value:
+                return task, flag
+            due = "" if equals else flag
+    return (task, due) if due else None
+
+
+def _complain(message: str, hint: str) -> NoReturn:
+    called = os.environ.get("LOCKGATE_INV", "./inv")
+    print(message, file=sys.stderr)
+    print(f"  hint: {hint.replace('`inv ', f'`{called} ')}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _names(context: object) -> list[str]:
@@ -145,6 +193,7 @@ def main() -> None:
 
 
 def _run(as_called: Lockgate) -> None:
+    _open_what_is_closed()
     try:
         try:
             as_called.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])
@@ -156,6 +205,19 @@ def _run(as_called: Lockgate) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ended = error.__context__
         sys.exit(ended.code if isinstance(ended, SystemExit) and ended.code else 141)
+
+
+def _open_what_is_closed() -> None:
+    """Let a standard stream that was closed, as by `<&-` in a shell or by a service, lead nowhere.
+
+    Python has None in its place, and the next file that is opened gets its number: whatever a program that we start
+    says to its stderr would be written into that file.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open until the end
+            os.set_inheritable(nowhere.fileno(), True)
+            setattr(sys, name, nowhere)
 
 
 if __name__ == "__main__":

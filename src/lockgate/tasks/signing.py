@@ -8,14 +8,14 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.canonical import encode
-from lockgate.base.errors import UsageError
+from lockgate.base.errors import KeyRefused, UsageError
 from lockgate.base.files import atomic_write, exclusive
 from lockgate.build.check import Checks
 from lockgate.gate.decision import Decision
 from lockgate.oci.digest import Digest
 from lockgate.scan.model import Report
 from lockgate.sign.model import Signed
-from lockgate.tasks import scanning
+from lockgate.tasks import judging, scanning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,27 @@ def makes_key(session: Session, environment: Environment) -> bool:
 
 
 def _ask() -> Callable[[str], str] | None:
-    if not sys.stdin.isatty():
-        return None
+    return _asked if sys.stdin.isatty() else None
+
+
+def _asked(prompt: str) -> str:
+    """Return what is typed at the terminal, which does not show it.
+
+    Raises:
+        KeyRefused: the input ended before its line did (Ctrl-D), or is not text.
+    """
     from getpass import getpass
 
-    return getpass
+    try:
+        return getpass(prompt)
+    except (EOFError, KeyboardInterrupt, UnicodeDecodeError) as error:
+        sys.stderr.write("\n")  # the prompt still stands on its line
+        if isinstance(error, KeyboardInterrupt):
+            raise
+    raise KeyRefused(
+        f"no {prompt.removesuffix(': ')} could be read",
+        hint="type it and Enter, or set `COSIGN_PASSWORD`",
+    )
 
 
 def sbom(session: Session, image: Image) -> bytes:
@@ -90,6 +106,7 @@ def run(session: Session, image: Image, env: str, *, refusal: bool = False) -> D
     Raises:
         GateClosed: the gate did not let the image pass, and its refusal is not asked for.
         UsageError: it was not scanned, or the records are of another image.
+        Stale: the permission was given under other settings or waivers than today's.
         KeyRefused: the key cannot be used here.
     """
     from lockgate.sign import attest
@@ -98,6 +115,8 @@ def run(session: Session, image: Image, env: str, *, refusal: bool = False) -> D
     component = image.component
     report = session.record(component, "report", Report, made_by="scan")
     decision = session.record(component, f"decision-{name}", Decision, made_by=f"scan -e {name}")
+    if decision.allowed:
+        judging.require_current(session, decision, env, now())
     checks = _checks(session, image)
     holder = signer(session, environment)
     depends = {

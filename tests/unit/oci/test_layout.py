@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +34,6 @@ from lockgate.oci.manifest import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -183,6 +183,17 @@ def test_an_absent_blob_is_a_usage_error(layout: Layout) -> None:
         with pytest.raises(UsageError, match="is not in the store") as caught:
             use(absent)
         assert caught.value.hint
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_cannot_be_read(layout: Layout, put: Callable[[Path], object]) -> None:
+    """A folder, or a link that leads to itself, in the place of a blob is an error with a name."""
+    digest = layout.put(b"some bytes", "a").digest
+    layout.path(digest).unlink()
+    put(layout.path(digest))
+    for use in (layout.read, layout.verify, lambda one: layout.stream(one).__enter__()):
+        with pytest.raises(StorageError, match="could not be used"):
+            use(digest)
 
 
 def test_a_changed_byte_is_refused(layout: Layout) -> None:

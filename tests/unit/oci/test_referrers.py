@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.oci.dictregistry import DictRegistry, digest_of
 from tests.unit.oci.images import KIND, build, opener, refer
-from tests.unit.oci.mishaps import lost, replies, status
+from tests.unit.oci.mishaps import answer, lost, replies, status
 
-from lockgate.base.errors import RegistryError
+from lockgate.base.errors import RegistryError, TrustError
 from lockgate.oci.layout import Layout
 from lockgate.oci.manifest import INDEX, Descriptor
 from lockgate.oci.referrers import fallback_tag, next_page
@@ -255,6 +257,43 @@ def test_a_list_without_end() -> None:
         registry.open().referrers(digest)
 
 
+@pytest.mark.parametrize("code", [404, 501])
+def test_a_list_that_breaks_off(code: int, layout: Layout) -> None:
+    """A next page that is not there is an error: what the first one lists is not lost in silence."""
+    registry = DictRegistry(pages=1)
+    root, client = pushed(registry, layout), registry.open()
+    for number in range(2):
+        attach(client, layout, root, b"%d" % number)
+    pages = itertools.count()
+
+    def second(_: httpx2.Request, serve: Serve) -> httpx2.Response:
+        return serve() if not next(pages) else answer(code)
+
+    registry.fail("GET", "/referrers/", second, times=99)
+
+    with pytest.raises(RegistryError, match="breaks off"):
+        registry.open().referrers(root.digest)
+
+
+def test_a_list_that_nobody_would_read() -> None:
+    """Pages with ever more referrers end before they fill the memory."""
+    registry, number = DictRegistry(), itertools.count()
+    entry = {"mediaType": INDEX, "size": 1}
+    digest = digest_of(b"x")
+
+    def page(_: httpx2.Request, serve: Serve) -> httpx2.Response:
+        listed = [{**entry, "digest": digest_of(b"%d" % next(number))} for _ in range(1000)]
+        body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
+        link = f'</v2/team/app/referrers/{digest}?page={next(number)}>; rel="next"'
+        return answer(200, body, {"Content-Type": INDEX, "Link": link})
+
+    registry.fail("GET", "/referrers/", page, times=99)
+
+    with pytest.raises(TrustError, match="more than 4096 referrers"):
+        registry.open().referrers(digest)
+    assert registry.count("GET", "/referrers/") == 5
+
+
 @pytest.mark.parametrize(
     ("link", "url"),
     [
@@ -269,6 +308,14 @@ def test_a_list_without_end() -> None:
 def test_the_next_page(link: str, url: str) -> None:
     """The Link header's next address (RFC 8288), among others and with or without quotes."""
     assert next_page(link) == url
+
+
+def test_a_header_of_many_links_is_read_at_once() -> None:
+    """A registry chooses what stands there; 100 kB of it may not take minutes."""
+    started = time.process_time()
+    assert next_page("<a>;" * 50_000) == ""
+    assert next_page("<a>;" * 50_000 + '</b>; rel="next"') == "/b"
+    assert time.process_time() - started < 30
 
 
 def test_an_api_that_is_absent_is_asked_for_once() -> None:

@@ -85,6 +85,20 @@ def test_the_least_chunk_of_a_registry() -> None:
     assert registry.count("PATCH") == 2
 
 
+def test_a_number_that_is_none() -> None:
+    """A registry whose numbers Python itself does not read says nothing by them."""
+    registry = DictRegistry()
+    place = "https://registry.example/v2/team/app/blobs/uploads/1?state=1"
+    headers = {"Location": place, "OCI-Chunk-Min-Length": "9" * 5000, "Range": f"0-{'9' * 5000}"}
+    registry.fail("POST", "", replies(202, headers=headers))
+    registry.fail("PATCH", "", broken(httpx2.WriteError))
+    registry.fail("GET", "/uploads/", replies(204, headers=headers))
+
+    put(registry, LARGE)
+
+    assert registry.count("POST") == 2
+
+
 @pytest.mark.parametrize("taken", [0, 1, 2, 700_000, 1 << 20])
 def test_a_reset_is_resumed(taken: int) -> None:
     """After a reset the registry is asked what it has, and the rest is sent."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.scan.conftest import PULLED
@@ -211,6 +212,38 @@ def test_pull_puts_a_database_in_place(
     assert call["env"]["HTTPS_PROXY"] == "http://127.0.0.1:9"
     assert [path.name for path in (tmp_path / "cache" / "advisories").iterdir()].count("upstream")
     assert not list((tmp_path / "cache" / "advisories").glob(".p-*"))
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_pull_that_is_killed_leaves_a_database(
+    steps: int, tmp_path: Path, fake_trivy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it ends there is the old one or the new one: the embedded one would take its place unasked."""
+    cache = tmp_path / "cache"
+    done: list[object] = []
+    place(cache, data=OLD)
+    trivy = fake_trivy(canned=METADATA)
+
+    def until_killed(step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            if "advisories" not in str(arguments[0]):
+                return step(*arguments, **named)
+            if len(done) == steps:
+                raise SystemExit
+            done.append(step)
+            return step(*arguments, **named)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", until_killed(Path.rename))
+        patch.setattr(shutil, "rmtree", until_killed(shutil.rmtree))
+        with contextlib.suppress(SystemExit):
+            pull(cache, trivy)
+    kept = pulled(cache)
+    assert kept is not None
+    assert kept.record.digest in (Digest.of(OLD), Digest.of(PULLED))
+    assert pull(cache, trivy).record.digest == Digest.of(PULLED)
 
 
 def test_failed_pull_keeps_what_was_there(tmp_path: Path, fake_trivy: Callable[..., Path]) -> None:

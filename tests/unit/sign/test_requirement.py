@@ -475,6 +475,64 @@ def test_the_newest_verdict_counts(
         assert result.detail == "the gate of prod is closed to this image"
 
 
+def test_what_a_refusal_took_back_stays_taken_back(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    signer: LocalSigner,
+    high: Finding,
+) -> None:
+    """A later permission that no longer holds does not bring back the one before the refusal."""
+    decided, key = world.decision.decided, signer.public_key()
+    found = prove(predicate.SUMMARY, verdict(decided=decided - 2))
+    found = both(found, verdict(violations=(high,), decided=decided - 1), key)
+    other = msgspec.structs.replace(world.threshold, severity="CRITICAL")
+    found = both(found, verdict(threshold=other), key)
+    assert passed(world).check(found).error == "Stale"
+
+
+@pytest.mark.parametrize("another_key", [False, True])
+def test_no_older_verdict_takes_the_place_of_one_that_lapsed(
+    another_key: bool,
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    signer: LocalSigner,
+    stranger: LocalSigner,
+    high: Finding,
+) -> None:
+    """When a waiver ends, the verdict of before the finding was known permits nothing, whoever signed it."""
+    waiver = Waiver(id="w", findings=(high.id,), owner="platform", reason="r", until="2026-11-18")
+    older = prove(
+        predicate.SUMMARY,
+        verdict(decided=world.decision.decided - 1),
+        at=ends(waiver),
+        key=(stranger if another_key else signer).public_key(),
+    )
+    assert passed(world).check(older).met
+    waived = verdict(waived=(Waived(finding=high, waiver=waiver),))
+    assert passed(world).check(both(older, waived, signer.public_key())).error == "Stale"
+
+
+def test_of_each_key_the_newest_verdict_counts(
+    prove: Callable[..., Findings],
+    verdict: Callable[..., dict[str, Any]],
+    world: World,
+    signer: LocalSigner,
+    stranger: LocalSigner,
+    high: Finding,
+) -> None:
+    """Where two must permit, one who took a permission back does not permit by the older one."""
+    decided, second = world.decision.decided, stranger.public_key()
+    two = dataclasses.replace(passed(world), by=Signers(quorum=2))
+    found = prove(predicate.SUMMARY, verdict())
+    found = both(found, verdict(decided=decided - 2), second)
+    assert two.check(found).met
+    found = both(found, verdict(violations=(high,), decided=decided - 1), second)
+    assert two.check(found).detail.startswith("signed by 1 of 2: ")
+    assert two.check(both(found, verdict(decided=decided), second)).met
+
+
 def test_a_refusal_of_another_environment_closes_nothing(
     prove: Callable[..., Findings],
     verdict: Callable[..., dict[str, Any]],
@@ -578,10 +636,12 @@ def test_licences_may_be_required(prove: Callable[..., Findings], world: World) 
 
 
 def test_any_type_may_be_required(prove: Callable[..., Findings]) -> None:
-    """A statement of a type that is not known here counts by its signature."""
+    """A statement of a type that is not known here counts by its signature; one that is missing is named."""
     wanted = Attested(predicate_type="https://example.org/review/v1")
     assert wanted.check(prove("https://example.org/review/v1", {"a": 1})).met
-    assert wanted.check(prove("https://example.org/review/v2", {})).error == "AttestationMissing"
+    absent = wanted.check(prove("https://example.org/review/v2", {}))
+    assert absent.error == "AttestationMissing"
+    assert absent.detail == "nothing of the type https://example.org/review/v1 is attested"
 
 
 def test_the_default_asks_for_all_five(world: World) -> None:

@@ -657,12 +657,32 @@ def test_a_copied_store_verifies(
 def test_lines_fit_and_are_plain(world: World, now: int) -> None:
     """Foreign text in a reason cannot break the line or move the cursor."""
     wild = Result(name="vuln", met=False, detail="x\x1b[2J" * 50, error="SubjectMismatch")
+    found = Verification(
+        subject=world.image.subject, name="prod", met=False, results=(wild,), checked=now
+    )
+    shown = lines(found)
+    assert all(len(one) <= WIDTH and one.isprintable() for one in shown)
+    assert "SubjectMismatch" in shown[-2]
+    assert shown[-1] == 'not trusted: 1 of 1 requirements of "prod" unmet'
+    wild = msgspec.structs.replace(wild, detail="x" * 10_000)
+    assert len(lines(msgspec.structs.replace(found, results=(wild,)))) < 12
+
+
+def test_every_reason_is_told_whole(world: World, now: int) -> None:
+    """Not only that of the first requirement: what does not fit into a line goes on below it."""
+    why = "signed with a key that is not trusted here, or changed since; trusted: key d8:ab:1b:47 (release)"
+    unmet = [Result(name=name, met=False, detail=why, error="SignatureInvalid") for name in "ab"]
+    met = Result(name="any of: signature", met=True, detail=f"{why}; {why}")
     shown = lines(
         Verification(
-            subject=world.image.subject, name="prod", met=False, results=(wild,), checked=now
+            subject=world.image.subject,
+            name="prod",
+            met=False,
+            results=(*unmet, met),
+            checked=now,
         )
     )
-    assert len(shown[0]) <= WIDTH
-    assert shown[0].isprintable()
-    assert shown[0].endswith("…   (SubjectMismatch)")
-    assert shown[1] == 'not trusted: 1 of 1 requirements of "prod" unmet'
+    told = " ".join(" ".join(shown).split())
+    assert told.count(f"refused {why} (SignatureInvalid)") == 2
+    assert f"any of: signature ok {why}; {why}" in told
+    assert all(len(one) <= WIDTH for one in shown)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.oci.server_body import Chunked, Sized, body_of, drained
+from lockgate.oci.server_body import Chunked, Head, Sized, body_of, drained
 from lockgate.oci.server_protocol import Refused
 
 if TYPE_CHECKING:
@@ -24,6 +24,50 @@ def chunked(data: bytes) -> Chunked:
 def whole(body: Body, size: int = 7) -> bytes:
     """Read a body in small pieces."""
     return b"".join(iter(lambda: body.read(size), b""))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\r\n",
+        b"\n",
+        b"Host: localhost\r\n",
+        b"Host:localhost\n",
+        b"X-Empty:\r\n",
+        b"X-Obs: caf\xe9\ta\r\n",
+    ],
+)
+def test_a_field_is_a_field(line: bytes) -> None:
+    """A name, a colon, and what may stand behind it."""
+    head = Head(io.BytesIO(line))
+    assert (head.readline(100), head.broken) == (line, False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"no colon\r\n",
+        b"Name : value\r\n",
+        b" folded: value\r\n",
+        b": value\r\n",
+        b"Name: a\rOther: b\r\n",
+        b"Name: a\0b\r\n",
+        b"Na\x80me: a\r\n",
+        b"Name: a\x0bb\r\n",
+    ],
+)
+def test_what_readers_differ_about_is_no_field(line: bytes) -> None:
+    """Where a lenient reader would see another head, there is none; a later good line mends nothing."""
+    head = Head(io.BytesIO(line + b"A: b\r\n"))
+    assert [head.readline(100), head.readline(100)] == [line, b"A: b\r\n"]
+    assert head.broken
+
+
+def test_a_head_that_breaks_off_is_broken() -> None:
+    """The client went away in the middle of it."""
+    head = Head(io.BytesIO(b"Host: loc"))
+    head.readline(100)
+    assert head.broken
 
 
 def test_a_body_of_known_size_ends_there() -> None:

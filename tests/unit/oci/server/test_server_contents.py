@@ -369,7 +369,7 @@ def test_a_kill_at_any_line_leaves_nothing_false(tmp_path: Path) -> None:
         [sys.executable, "-c", KILLED, str(tmp_path / "store")],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -438,7 +438,7 @@ def test_a_kill_at_any_line_leaves_no_half_blob(tmp_path: Path) -> None:
         [sys.executable, "-c", KILLED, str(tmp_path / "store")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

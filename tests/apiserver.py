@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from tests.machine import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 _ATTEMPTS = 3
-START = 60.0
+START = 120.0
 """Seconds for the API server to be ready."""
 
 _PR_SET_PDEATHSIG = 1
@@ -61,14 +61,14 @@ class ApiServer:
     def start(self) -> None:
         """Start both and wait until the API server is ready.
 
-        Another process may take a port between the moment that it is found free and the one that it is used in;
-        then other ports are tried.
+        A process of somebody else may take a port between the moment that it is found free and the one that it is
+        used in; then other ports are tried.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         _certificates(self.folder)
         self._write_tokens()
         for _ in range(_ATTEMPTS):
-            self._port, client, peer = _free_ports(3)
+            self._port, client, peer = (free_port() for _ in range(3))
             self._client = f"http://127.0.0.1:{client}"
             self.url = f"https://127.0.0.1:{self._port}"
             self._etcd = self._spawn(
@@ -219,20 +219,10 @@ def _die_with_parent() -> None:
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
     process.send_signal(how)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(20)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        found = []
-        for _ in range(count):
-            one = stack.enter_context(socket.socket())
-            one.bind(("127.0.0.1", 0))
-            found.append(int(one.getsockname()[1]))
-        return found
+        process.wait(60)
 
 
 def _certificates(folder: Path) -> None:

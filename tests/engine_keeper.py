@@ -26,7 +26,7 @@ import sys
 import time
 from pathlib import Path
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 20
 _PR_SET_CHILD_SUBREAPER = 36
 _MNT_DETACH = 2

@@ -16,8 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from lockgate.deploy.ports import claim
+
 _MINUTES = 60
 INSTALL_SECONDS = 15 * _MINUTES
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on, each time another one, for a program that has to be told.
+
+    Until the program listens there, or while it is restarted, nobody else gets it; and connecting to a port that the
+    kernel gives to connections could end in a connection of a socket to itself.
+    """
+    return claim(0)
 
 
 def on_debian() -> bool:

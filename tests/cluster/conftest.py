@@ -82,7 +82,7 @@ class Place:
         name: str = "web",
         *,
         user: str = "admin",
-        lease: float = 2.0,
+        lease: float = 30.0,
         connection: Connection | None = None,
         patience: float = 10.0,
     ) -> Target:

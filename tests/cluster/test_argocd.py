@@ -17,7 +17,8 @@ from tests.apiserver import ROOT, ApiServer, running
 from tests.cluster.definitions import define
 from tests.cluster.published import TAG, Published, publish, wrong_digest
 from tests.enclosure import enclosure
-from tests.integration.registries import command, debian_program, free_port, serve
+from tests.integration.registries import command, debian_program, serve
+from tests.machine import free_port
 from tests.service import Service, built, serving
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import pytest
 from tests.cluster.conftest import NO_WAIT, Place, lines
 from tests.cluster.proxy import Request, proxied
 from tests.cluster.test_apply import DEPLOYMENT, ONE, TWO, definition
+from tests.machine import free_port
 
 from lockgate.base.errors import (
     ClusterError,
@@ -55,10 +56,10 @@ def test_a_finalizer_that_hangs_is_named_and_waited_for_again(place: Place) -> N
         '{"metadata":{"finalizers":["example.org/hold"]}}',
     )
     with pytest.raises(NotReady, match=r"Secret/t\d+/b \(held by example.org/hold\)"):
-        place.apply(ONE, Options(wait=0.5), artifact="2")
+        place.apply(ONE, Options(wait=2), artifact="2")
     assert place.inventory() == ["a", "b"]
     place.kubectl("patch", "secret/b", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    assert lines(place.apply(ONE, Options(wait=10), artifact="2")) == ["a unchanged", "b deleted"]
+    assert lines(place.apply(ONE, Options(wait=60), artifact="2")) == ["a unchanged", "b deleted"]
     assert place.inventory() == ["a"]
 
 
@@ -67,14 +68,14 @@ def test_a_definition_that_is_never_established_is_named(place: Place) -> None:
     group = f"{place.namespace}.example.org"
     first = definition(group).partition("---")[0]
     place.kubectl("create", "-f", "-", stdin=first)
-    place.kubectl("wait", "--for=condition=Established", f"crd/lamps.{group}", "--timeout=20s")
+    place.kubectl("wait", "--for=condition=Established", f"crd/lamps.{group}", "--timeout=120s")
     second = (
         definition(group).replace("lamps", "lampes").replace("singular: lamp", "singular: lampe")
     )
     with pytest.raises(NotReady, match=rf"CustomResourceDefinition/lampes.{group}: .*[Cc]onflict"):
-        place.apply(second, Options(wait=30))
+        place.apply(second, Options(wait=120))
     assert sorted(place.inventory()) == ["desk", f"lampes.{group}"]
-    place.delete(Options(wait=20))
+    place.delete(Options(wait=60))
 
 
 def test_a_webhook_that_does_not_answer_is_named(place: Place) -> None:
@@ -243,7 +244,7 @@ def test_two_appliers_on_one_inventory_come_one_after_the_other(place: Place) ->
     texts = {"1": many(12), "2": many(6, "two") + "---" + TWO.partition("---")[2]}
     failures: list[Exception] = []
     # Both write one kubeconfig, so not at the same time.
-    targets = {artifact: place.target(lease=5) for artifact in texts}
+    targets = {artifact: place.target() for artifact in texts}
 
     def work(artifact: str) -> None:
         try:
@@ -294,7 +295,7 @@ def test_an_inventory_whose_holder_is_silent_is_taken(place: Place) -> None:
     place.kubectl("patch", "configmap/inv-web", "--type=merge", "-p", json.dumps(patch))
     found = status(place.target(), NO_WAIT)
     assert found.holder == "process 1 on elsewhere"
-    assert lines(place.apply(TWO, Options(wait=20), artifact="2")) == ["a unchanged", "b created"]
+    assert lines(place.apply(TWO, Options(wait=60), artifact="2")) == ["a unchanged", "b created"]
 
 
 def test_the_server_may_restart_in_the_middle(own_server: ApiServer) -> None:
@@ -318,8 +319,8 @@ def test_the_server_may_restart_in_the_middle(own_server: ApiServer) -> None:
                     restarted[0].start()
 
         proxy.before = restart
-        target = place.target(connection=place.connection(url=proxy.url), patience=60, lease=60)
-        changes = place.apply(many(40), Options(wait=60), target=target)
+        target = place.target(connection=place.connection(url=proxy.url), patience=180, lease=240)
+        changes = place.apply(many(40), Options(wait=180), target=target)
     assert restarted
     assert len(changes.changes) == 40
     assert lines(place.plan(many(40))) == [f"{one.id.name} unchanged" for one in changes.changes]
@@ -330,8 +331,7 @@ def test_the_server_may_restart_in_the_middle(own_server: ApiServer) -> None:
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the command that asks it too."""
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
+    port = free_port()
     config = tmp_path / "config"
     config.write_text(
         json.dumps(

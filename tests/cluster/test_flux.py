@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.apiserver import ROOT, ApiServer, running
 from tests.cluster.definitions import define
 from tests.cluster.published import TAG, Published, publish, wrong_digest
-from tests.integration.registries import command, free_port, serve
+from tests.integration.registries import command, serve
+from tests.machine import free_port
 from tests.service import Service, built, serving
 
 if TYPE_CHECKING:

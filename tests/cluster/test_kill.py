@@ -95,7 +95,7 @@ class Applier:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
         )  # fmt: skip
-        _, stderr = self._child.communicate(timeout=120)
+        _, stderr = self._child.communicate(timeout=300)
         expected = (0, -signal.SIGKILL, -signal.SIGINT)
         assert self._child.returncode in expected, stderr.decode()
         return self._child.returncode
@@ -109,7 +109,7 @@ class Applier:
         """End it, at once."""
         assert self._child is not None
         self._child.send_signal(signal.SIGKILL)
-        self._child.wait(10)
+        self._child.wait(60)
 
 
 class AtWrite:

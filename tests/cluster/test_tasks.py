@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.apiserver import binary
+from tests.integration.registries import wait_until_it_answers
+from tests.machine import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +131,9 @@ def test_from_manifests_to_the_cluster_and_back(shop: Shop) -> None:
     assert "2 configured" in second.stderr
     assert "hidden" not in differs.stdout + differs.stderr + second.stdout + second.stderr
 
+    told = json.loads(shop.inv("deploy.history", "--json").stdout)
+    assert [one["objects"] for one in told["applied"]] == [2, 2]
+    assert (told["applied"][0]["artifact"], told["pending"]) == (first["artifact"], None)
     rows = shop.inv("deploy.history").stdout.splitlines()
     assert [row.split()[0] for row in rows] == ["current", "before"]
     shop.inv("deploy.rollback")
@@ -237,8 +239,7 @@ def test_an_encrypted_artifact_needs_an_identity(shop: Shop) -> None:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """A registry of the test's own; yields a folder in it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "registry.yaml"
     config.write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"
@@ -251,11 +252,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
         env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
     )
     try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            child.poll()
-            time.sleep(0.05)
+        assert wait_until_it_answers(port, lambda: child.poll() is not None)
         yield f"127.0.0.1:{port}/shop"
     finally:
         child.kill()

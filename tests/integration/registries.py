@@ -11,7 +11,6 @@ import contextlib
 import functools
 import http.client
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -69,13 +68,6 @@ def debian_program(package: str) -> str:
     return machine.program(package)
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def serve(
     kind: str, home: Path, *, users: Path | None = None, tls: tuple[Path, Path] | None = None
@@ -92,7 +84,7 @@ def serve(
         with Server(Layout.create(home / "layout")) as server:
             yield Running(kind, int(server.address.rpartition(":")[2]), 0)
         return
-    port = free_port()
+    port = machine.free_port()
     if kind == "crane":
         argv = [go_program(CRANE), "registry", "serve", "--address", f"127.0.0.1:{port}"]
     else:
@@ -117,7 +109,7 @@ def serve(
         yield Running(kind, port, server_process.pid)
     finally:
         server_process.kill()
-        server_process.wait(30)
+        server_process.wait(60)
 
 
 @contextlib.contextmanager
@@ -147,7 +139,7 @@ def command(home: Path, *flags: str) -> Iterator[Running]:
         yield Running("lockgate", int(address.rpartition(":")[2]), child.pid)
     finally:
         child.terminate()
-        child.wait(30)
+        child.wait(60)
         child.stdout.close()
 
 
@@ -173,8 +165,8 @@ def _wait(server: subprocess.Popen[bytes], port: int, log: Path, *, secure: bool
 
 
 def wait_until_it_answers(port: int, ended: Callable[[], bool], *, secure: bool = False) -> bool:
-    """Wait until a registry answers at a port of loopback; False when it ended, or did not within 30 s."""
-    until = time.monotonic() + 30
+    """Wait until a registry answers at a port of loopback; False when it ended, or did not within two minutes."""
+    until = time.monotonic() + 120
     # Whether its certificate is trusted is not asked here.
     anybody = ssl._create_unverified_context()  # noqa: S323
     while time.monotonic() < until and not ended():
@@ -202,7 +194,7 @@ def run(*argv: str, home: Path, code: int = 0) -> str:
         env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -111,7 +111,7 @@ def test_it_reaches_no_network(real: kustomize.Kustomize, tmp_path: Path) -> Non
     """A base on loopback is not asked for, although something listens there."""
     asked = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(120)
 
         def listen() -> None:
             try:
@@ -127,7 +127,7 @@ def test_it_reaches_no_network(real: kustomize.Kustomize, tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="cannot be rendered"):
             real.build(tmp_path)
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(20)
+        thread.join(60)
     assert not asked.is_set()
 
 
@@ -259,9 +259,9 @@ def test_age_opens_what_we_encrypt(work: Repository, tmp_path: Path) -> None:
     """The program of Debian, with a key that its own `age-keygen` made; and we take its key file."""
     age, keygen = debian_program("age"), debian_program("age-keygen")
     key = tmp_path / "key.txt"
-    subprocess.run([keygen, "-o", key], check=True, capture_output=True, timeout=20)
+    subprocess.run([keygen, "-o", key], check=True, capture_output=True, timeout=60)
     public = subprocess.run(
-        [keygen, "-y", key], check=True, capture_output=True, timeout=20, text=True
+        [keygen, "-y", key], check=True, capture_output=True, timeout=60, text=True
     ).stdout
     (tmp_path / "to.txt").write_text(f"# somebody\n{public}")
     work.inv("config.build", "--recipients", str(tmp_path / "to.txt"))
@@ -270,7 +270,7 @@ def test_age_opens_what_we_encrypt(work: Repository, tmp_path: Path) -> None:
         [age, "-d", "-i", key],
         input=files["all.yaml.age"],
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     shown = json.loads(work.inv("config.inspect", "--json").stdout)

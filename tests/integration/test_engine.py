@@ -66,7 +66,7 @@ def ended(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
-            assert select.select([handle], [], [], 60)[0], f"process {pid} lives on"
+            assert select.select([handle], [], [], 180)[0], f"process {pid} lives on"
             os.close(handle)
 
 

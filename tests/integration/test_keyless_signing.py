@@ -244,13 +244,14 @@ def test_an_instance_that_is_silent_is_given_up(sigstore: Sigstore) -> None:
 
     def silent(_: str, real: Any) -> Any:
         asked.set()
-        go_on.wait(30)
+        go_on.wait(120)
         return real
 
     sigstore.spoil = silent
     with pytest.raises(RemoteError, match="did not answer within 1 s"):
         holder(sigstore, patience=1).bundle(STATEMENT)
-    assert asked.is_set()
+    # On a busy machine the package gets to ask only after that second.
+    assert asked.wait(60)
     go_on.set()
 
 

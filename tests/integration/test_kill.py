@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 INV = (sys.executable, "-m", "lockgate.tasks.program")
 
 SEED = 20261121
-MOMENTS = 14
+MOMENTS = 12
 """Kills in a row. Each leaves what it did, so that later ones fall into later stages too."""
+MOST = 60
+"""Runs until there were as many kills: the faster the machine, the more of them end before."""
 
 
 def start(repository: Repository) -> subprocess.Popen[bytes]:
@@ -71,14 +73,16 @@ def test_sigkill_at_any_moment(same: Repository, finished: Repository) -> None:
     """After each of many kills the store is whole, and the run after the last one ends as if nothing was."""
     chance = random.Random(SEED)  # noqa: S311 - it chooses moments
     killed = 0
-    for _ in range(MOMENTS):
+    for _ in range(MOST):
+        if killed == MOMENTS:
+            break
         with start(same) as child:
             try:
                 # Most work is in the first seconds of what is left to do.
                 child.wait(timeout=0.15 + chance.expovariate(1 / 0.8))
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
-                child.wait(timeout=30)
+                child.wait(timeout=60)
                 killed += 1
             else:
                 # It had only little left to do: the next one begins with nothing.
@@ -87,7 +91,7 @@ def test_sigkill_at_any_moment(same: Repository, finished: Repository) -> None:
             assert same.damaged() == []
         assert leftovers(same) == []
 
-    assert killed >= MOMENTS // 2
+    assert killed == MOMENTS
     finish_undisturbed(same, finished)
 
 
@@ -102,7 +106,7 @@ def test_sigkill_after_each_line(word: str, same: Repository, finished: Reposito
                 break
         else:
             pytest.fail(f"the flow never said {word!r}")
-        child.wait(timeout=30)
+        child.wait(timeout=60)
 
     assert same.damaged() == []
     finish_undisturbed(same, finished)
@@ -122,7 +126,7 @@ def test_ctrl_c_is_130_and_the_next_run_continues(
                 os.killpg(child.pid, signal.SIGINT)
                 break
         said += child.stderr.read()
-        code = child.wait(timeout=60)
+        code = child.wait(timeout=300)
 
     assert code == 130, said.decode()
     assert said.decode().splitlines()[-1] == "stopped by Ctrl-C; what was finished is kept"
@@ -139,14 +143,13 @@ def test_a_killed_flow_leaves_no_scanner_behind(same: Repository) -> None:
         for line in child.stderr:
             if "→" in line.decode():
                 break
-        deadline = time.monotonic() + 30
+        # It takes a second or so: whoever looks all the time sees it.
         while not scanners(same.path):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+            assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
-        child.wait(timeout=30)
+        child.wait(timeout=60)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while scanners(same.path):
         assert time.monotonic() < deadline, "trivy lives on"
         time.sleep(0.02)

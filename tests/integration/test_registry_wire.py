@@ -19,7 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.integration.registries import free_port, serve
+from tests.integration.registries import serve
+from tests.machine import free_port
 from tests.unit.oci.images import build, describe, everything, noise, opener
 
 from lockgate.base.errors import DigestMismatch, RegistryError

@@ -372,7 +372,7 @@ def test_interrupted_scan_can_be_repeated(
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         look(image, advisories)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     for pid in started:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

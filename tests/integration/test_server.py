@@ -61,9 +61,9 @@ class Caller:
 
     def __init__(self, address: str, context: ssl.SSLContext | None = None) -> None:
         self._http = (
-            http.client.HTTPSConnection(address, timeout=20, context=context)
+            http.client.HTTPSConnection(address, timeout=60, context=context)
             if context
-            else http.client.HTTPConnection(address, timeout=20)
+            else http.client.HTTPConnection(address, timeout=60)
         )
 
     def __call__(
@@ -92,14 +92,15 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def raw(address: str, data: bytes, seconds: float = 20) -> bytes:
+def raw(address: str, data: bytes, seconds: float = 60) -> bytes:
     """Send bytes and return all that comes until the connection ends."""
     host, port = address.rsplit(":", 1)
     found = b""
     with socket.create_connection((host, int(port)), timeout=seconds) as one:
-        one.sendall(data)
-        # A server that closes before it read everything resets the connection.
-        with contextlib.suppress(ConnectionResetError):
+        # A server that closes before it read everything resets the connection; what it said is there to read.
+        with contextlib.suppress(ConnectionError):
+            one.sendall(data)
+        with contextlib.suppress(ConnectionError):
             while piece := one.recv(65536):
                 found += piece
     return found
@@ -113,8 +114,15 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def server(layout: Layout) -> Iterator[Server]:
-    """A registry over the empty store, impatient."""
-    with Server(layout, Rules(names=LOOPBACK_NAMES), limits=Limits(8, 0.6, 0.6)) as running:
+    """A registry over the empty store, for few connections at once."""
+    with Server(layout, Rules(names=LOOPBACK_NAMES), limits=Limits(8)) as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(layout: Layout) -> Iterator[Server]:
+    """The same, and who keeps it waiting is soon left. On a busy machine that is anybody now and then."""
+    with Server(layout, Rules(names=LOOPBACK_NAMES), limits=Limits(8, 1.5, 1.5)) as running:
         yield running
 
 
@@ -196,6 +204,13 @@ def test_a_client_may_ask_before_it_sends(server: Server) -> None:
             400,
         ),
         ("POST /v2/ HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nabc", 501),
+        ("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nA : b\r\nContent-Length: 0\r\n\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nContent-Length : 0\r\n\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nbroken\r\nContent-Length: 0\r\n\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nA: b\rContent-Length: 0\r\n\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\n A: b\r\nHost: localhost\r\n\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nA: b\0c\r\n\r\n", 400),
     ],
 )
 def test_what_cannot_be_understood_ends_the_connection(
@@ -210,10 +225,10 @@ def test_what_cannot_be_understood_ends_the_connection(
 
 
 @pytest.mark.parametrize("data", [b"", b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 1000])
-def test_nonsense_does_no_harm(server: Server, call: Caller, data: bytes) -> None:
+def test_nonsense_does_no_harm(impatient: Server, connect: Connect, data: bytes) -> None:
     """A client that speaks TLS, zeros, or nothing at all."""
-    raw(server.address, data)
-    assert call("GET", "/v2/").status == 200
+    raw(impatient.address, data)
+    assert connect(impatient.address)("GET", "/v2/").status == 200
 
 
 def test_a_refused_body_does_not_hide_the_answer(call: Caller) -> None:
@@ -232,15 +247,15 @@ def test_a_refused_body_does_not_hide_the_answer(call: Caller) -> None:
         f"POST {START}?digest=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )
-def test_a_slow_client_is_left(server: Server, head: str) -> None:
+def test_a_slow_client_is_left(impatient: Server, head: str) -> None:
     """A byte now and then does not keep the connection: what counts is when head or piece is complete."""
-    host, port = server.address.rsplit(":", 1)
+    host, port = impatient.address.rsplit(":", 1)
     began = time.monotonic()
-    with socket.create_connection((host, int(port)), timeout=10) as one:
+    with socket.create_connection((host, int(port)), timeout=60) as one:
         one.sendall(head.encode())
         one.settimeout(0.1)
         found = b"waiting"
-        while found and time.monotonic() < began + 8:
+        while found and time.monotonic() < began + 60:
             try:
                 one.sendall(b"a")
                 found = one.recv(65536)
@@ -248,21 +263,22 @@ def test_a_slow_client_is_left(server: Server, head: str) -> None:
                 continue
             except ConnectionError:
                 break
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
 
 
-def test_a_client_that_does_not_read_is_left(server: Server, call: Caller) -> None:
+def test_a_client_that_does_not_read_is_left(impatient: Server, layout: Layout) -> None:
     """A large blob is not kept open for it."""
     data = os.urandom(30_000_000)
-    assert call("POST", f"{START}?digest={digest_of(data)}", data).status == 201
-    host, port = server.address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as one:
+    with Server(layout) as patient, contextlib.closing(Caller(patient.address)) as call:
+        assert call("POST", f"{START}?digest={digest_of(data)}", data).status == 201
+    host, port = impatient.address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=60) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         one.sendall(
             f"GET /v2/a/blobs/{digest_of(data)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         )
-        wait_until(lambda: busy(server))
-        wait_until(lambda: not busy(server))
+        assert one.recv(1)
+        wait_until(lambda: not busy(impatient))
 
 
 def busy(server: Server) -> list[Any]:
@@ -270,7 +286,7 @@ def busy(server: Server) -> list[Any]:
     return [one for one in list(server._http._handlers) if one.busy]
 
 
-def wait_until(true: Callable[[], object], seconds: float = 10) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something; fail when it does not come."""
     end = time.monotonic() + seconds
     while not true():
@@ -283,7 +299,7 @@ def test_an_upload_goes_on_after_a_break(server: Server, call: Caller) -> None:
     data = os.urandom(1_000_000)
     place = call("POST", START).headers["location"]
     host, port = server.address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as one:
+    with socket.create_connection((host, int(port)), timeout=60) as one:
         head = f"PATCH {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
         one.sendall(head.encode() + data[:600_000])
     wait_until(lambda: call("GET", place).headers["range"] == "0-599999")
@@ -449,7 +465,7 @@ def test_stopping_lets_requests_end(layout: Layout, connect: Connect) -> None:
 
     def slowly() -> Iterator[bytes]:
         yield data[:50_000]
-        go.wait(10)
+        go.wait(60)
         yield data[50_000:]
 
     with ThreadPoolExecutor(2) as pool:
@@ -458,8 +474,8 @@ def test_stopping_lets_requests_end(layout: Layout, connect: Connect) -> None:
         stopped = pool.submit(server.stop)
         wait_until(lambda: server._http.stopping and len(server._http._handlers) == 1)
         go.set()
-        done = running.result(10)
-        stopped.result(10)
+        done = running.result(60)
+        stopped.result(60)
     assert (done.status, done.headers["connection"]) == (201, "close")
     assert layout.read(digest_of(data)) == data
     with pytest.raises(OSError):  # noqa: PT011 - refused, reset or unreachable
@@ -470,12 +486,12 @@ def test_stopping_does_not_wait_for_ever(layout: Layout) -> None:
     """After the grace even a running request is ended."""
     server = Server(layout).start()
     host, port = server.address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as one:
+    with socket.create_connection((host, int(port)), timeout=60) as one:
         one.sendall(f"POST {START} HTTP/1.1\r\nContent-Length: 100\r\n\r\n".encode())
         wait_until(lambda: busy(server))
         began = time.monotonic()
         server.stop(grace=0.3)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 25
         assert one.recv(1) == b""
 
 
@@ -517,7 +533,7 @@ class Serve:
         """Kill what runs."""
         for child in self._children:
             child.kill()
-            child.communicate(timeout=20)
+            child.communicate(timeout=120)
 
 
 @pytest.fixture
@@ -542,7 +558,7 @@ def test_the_task_ends_when_it_is_asked_to(serve: Serve, number: int, connect: C
     done = call("PUT", "/v2/a/manifests/x", json.dumps(image))
     assert done.status == 201
     child.send_signal(number)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, out) == (0, "")
     assert f"registry http://{address}   stop: Ctrl-C" in err
     assert f"pushed a:x  {done.headers['docker-content-digest']}" in err
@@ -556,12 +572,12 @@ def test_the_task_can_be_killed_and_uploads_go_on(serve: Serve, connect: Connect
     data = os.urandom(3_000_000)
     place = connect(address)("POST", START).headers["location"]
     host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as one:
+    with socket.create_connection((host, int(port)), timeout=60) as one:
         head = f"PATCH {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
         one.sendall(head.encode() + data[:2_000_000])
         wait_until(lambda: connect(address)("GET", place).headers["range"] != "0-0")
         child.kill()
-        child.wait(20)
+        child.wait(60)
     store = serve.folder / "store"
     assert list((store / "blobs" / "sha256").iterdir()) == []
     _, address = serve()
@@ -586,7 +602,7 @@ def test_memory_does_not_grow_with_a_blob(serve: Serve, connect: Connect) -> Non
     done = call("POST", f"{START}?digest={digest}", (piece for _ in range(200)))
     assert done.status == 201
     host, port = address.rsplit(":", 1)
-    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=20)) as other:
+    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=60)) as other:
         other.request("GET", f"/v2/a/blobs/{digest}")
         response, size = other.getresponse(), 0
         while found := response.read(1 << 20):
@@ -614,7 +630,7 @@ def test_the_task_asks_for_a_password(serve: Serve, connect: Connect) -> None:
         assert call("GET", "/v2/").status == 401
         assert call("GET", "/v2/", headers=right).status == 200
         child.terminate()
-        _, err = child.communicate(timeout=20)
+        _, err = child.communicate(timeout=120)
         assert "s3cret" not in err
 
 
@@ -635,7 +651,7 @@ def test_the_task_says_what_lets_others_in(serve: Serve, connect: Connect) -> No
     child, address = serve("--host", ANY)
     assert connect(address)("GET", "/v2/", headers={"Host": "registry.example"}).status == 200
     child.terminate()
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=120)
     assert "other machines reach it without TLS" in err
     assert "other machines need no password" in err
 
@@ -661,7 +677,7 @@ def test_what_cannot_be_served_is_told(
 ) -> None:
     """One line and a hint, a code, no traceback, and nothing on stdout."""
     child = serve.popen("--port", "0", *arguments, **environment)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert child.returncode in (1, 2)
     assert out == ""
     assert says in err

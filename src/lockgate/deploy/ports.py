@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 import socket
 from pathlib import Path
@@ -15,21 +16,23 @@ _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _MANY = 8000
 """How many ports below those `claim` chooses from."""
 
+_next = itertools.count(secrets.randbelow(_MANY))
+
 
 def claim(wanted: int) -> int:
     """Return a port that nobody uses now: the wanted one, or any for 0.
 
-    Any means one that the kernel gives to no connection, so that it is still there when a server wants it.
+    Any means one that the kernel gives to no connection, and each time another one, so that it is still there when a
+    server wants it.
 
     Raises:
         UsageError: another program has it, or it is not a port for this user.
     """
     if wanted == 0:
-        highest = _first_of_connections()
-        lowest = max(1024, highest - _MANY)
+        lowest = max(1024, _first_of_connections() - _MANY)
         for _ in range(_MANY):
             with contextlib.suppress(OSError):
-                return _bound(lowest + secrets.randbelow(max(1, highest - lowest)))
+                return _bound(lowest + next(_next) % _MANY)
     try:
         return _bound(wanted)
     except (OSError, OverflowError) as error:

@@ -28,6 +28,21 @@ SECONDS = 1800
 VISITOR = "lockgate.tests/visitor"
 """Label of pods that may reach the app. In its namespace nothing may reach anything without a NetworkPolicy."""
 
+VISIT = """
+import time, urllib.error, urllib.request
+for path in ("/version", "/"):
+    answer = None
+    while answer is None:
+        try:
+            answer = urllib.request.urlopen("http://todo" + path, timeout=10)
+        except urllib.error.HTTPError as error:
+            answer = error
+        except OSError:
+            time.sleep(0.2)
+    print(answer.read().decode(), flush=True)
+"""
+"""Prints what the app answers. The rules that let a new pod reach it follow a moment after its start."""
+
 DIAL = """
 import socket, sys, time
 while True:
@@ -183,11 +198,7 @@ def counts(cluster: Cluster, namespace: str) -> list[int]:
 
 def page(cluster: Cluster, namespace: str, name: str) -> str:
     """Return what the Service answers to a pod, under `/version` and `/`."""
-    script = (
-        "import urllib.request as u\n"
-        "for path in ('/version', '/'): print(u.urlopen('http://todo' + path, timeout=10).read().decode())"
-    )
-    run_pod(cluster, namespace, name, script, **{VISITOR: "yes"})
+    run_pod(cluster, namespace, name, VISIT, **{VISITOR: "yes"})
     until(lambda: "</html>" in "\n".join(logs(cluster, namespace, name)), "the page")
     return "\n".join(logs(cluster, namespace, name))
 

@@ -129,7 +129,7 @@ class Registry:
             assert layout.put(blob, part.media_type).digest == part.digest
 
     def _get(self, path: str) -> tuple[bytes, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers={"Accept": f"{INDEX}, {MANIFEST}"})
             answer = connection.getresponse()
@@ -172,12 +172,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield Registry(_port(server, log), crane)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 def _port(server: subprocess.Popen[bytes], log: Path) -> int:
     """Return the port that the server says it has."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         found = re.search(rb"serving on port (\d+)", log.read_bytes())
         if found:

@@ -37,7 +37,7 @@ from lockgate.oci.manifest import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MODULES = "__future__, http.server, json, os, signal, socket, threading, traceback, pathlib, select, typing, encodings.ascii, encodings.idna"
+MODULES = "__future__, http.server, json, os, signal, socket, time, traceback, pathlib, select, typing, encodings.ascii, encodings.idna"
 REVISION = "3f2a9c1d" * 5
 COMPONENT = "facts"
 
@@ -205,7 +205,7 @@ def _no_orphans(images: Images) -> Iterator[None]:
 @pytest.fixture
 def world(tmp_path: Path, _no_orphans: None) -> Iterator[World]:
     """A folder to run things in; whatever runs there at the end of the test is ended."""
-    made = World(run=tmp_path / "run", runners=only_namespaces, waits=Waits(ready=10.0, stop=2.0))
+    made = World(run=tmp_path / "run", runners=only_namespaces, waits=Waits(ready=60.0, stop=2.0))
     yield made
     stop(COMPONENT, made)
 

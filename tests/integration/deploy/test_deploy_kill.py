@@ -101,7 +101,7 @@ def test_a_kill_at_any_step(
     first = put(one)
     port = int(first.url.rpartition(":")[2]) if same else world.claim(0)
     child = deploying(images, world, two, port, at)
-    assert child.wait(timeout=30) == -signal.SIGKILL
+    assert child.wait(timeout=120) == -signal.SIGKILL
     settle(world, service)
     known = status(service.component, world)
     wanted = {"1": one.subject, "2": two.subject, "": ""}[runs]
@@ -120,7 +120,7 @@ def test_a_kill_of_the_first_deployment(
 ) -> None:
     """Without an old service there is none, or the new one once it was kept."""
     one, port = images.make("1"), world.claim(0)
-    assert deploying(images, world, one, port, at).wait(timeout=30) == -signal.SIGKILL
+    assert deploying(images, world, one, port, at).wait(timeout=120) == -signal.SIGKILL
     settle(world, service)
     assert images.processes() == (1 if at in ("kept", "done") else 0)
     assert put(one, port=port).digest == one.subject
@@ -137,7 +137,7 @@ def test_a_kill_at_any_time(put: Put, images: Images, world: World, after: float
         child.wait(timeout=after)
     except subprocess.TimeoutExpired:
         child.kill()
-        child.wait(timeout=10)
+        child.wait(timeout=60)
     assert put(two).digest == two.subject
     assert images.processes() == 1
 
@@ -146,6 +146,6 @@ def test_two_deployments_at_once(put: Put, images: Images, world: World, service
     """Both finish, one after the other, and one service runs."""
     one, two = images.make("1"), images.make("2")
     children = [deploying(images, world, passed, 0, "never") for passed in (one, two)]
-    assert [child.wait(timeout=30) for child in children] == [0, 0]
+    assert [child.wait(timeout=120) for child in children] == [0, 0]
     assert status(service.component, world).phase == "running"
     assert images.processes() == 1

@@ -54,11 +54,12 @@ def test_from_the_first_deployment_to_the_stop(
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "last"),
+    ("settings", "seconds", "words", "last"),
     [
-        ({"exit": 3}, "ended with exit code 3", "cannot go on: no luck today"),
-        ({"smoke": 500}, "answered 500 to the smoke test", "GET /smoke"),
-        ({"ready": 503}, "not ready within 1 s", "GET /readyz"),
+        ({"exit": 3}, 60, "ended with exit code 3", "cannot go on: no luck today"),
+        ({"smoke": 500}, 60, "answered 500 to the smoke test", "GET /smoke"),
+        # Long enough for a busy machine to start the service and to ask it once.
+        ({"ready": 503}, 5, "not ready within 5 s", "GET /readyz"),
     ],
 )
 def test_a_bad_image_is_refused_with_its_last_words(
@@ -67,6 +68,7 @@ def test_a_bad_image_is_refused_with_its_last_words(
     world: World,
     service: Service,
     settings: dict[str, Any],
+    seconds: float,
     words: str,
     last: str,
 ) -> None:
@@ -74,11 +76,9 @@ def test_a_bad_image_is_refused_with_its_last_words(
     one = images.make("1")
     put(one)
     before = status(service.component, world)
-    impatient = world._replace(waits=world.waits._replace(ready=1.0))
+    limited = world._replace(waits=world.waits._replace(ready=seconds))
     with pytest.raises(NotReady, match=words) as caught:
-        deploy(
-            images.make("2", **settings), service, impatient, layout=images.layout, port=0, now=2
-        )
+        deploy(images.make("2", **settings), service, limited, layout=images.layout, port=0, now=2)
     assert last in caught.value.hint
     assert status(service.component, world) == before
     assert before.phase == "running"
@@ -110,7 +110,7 @@ def test_a_service_that_died_is_seen_and_deployed_again(
     assert instance.process is not None
     end = os.pidfd_open(instance.process.pid)
     ask(url + "/die")
-    assert select.select([end], [], [], 10)[0]
+    assert select.select([end], [], [], 60)[0]
     os.close(end)
     assert status(service.component, world).phase == "ended"
     assert "the service ended with exit code 9" in logs(service.component, world)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.integration.faults import wrongs
+from tests.integration.faults.conftest import impatience
 from tests.integration.faults.proxy import faulty
 from tests.unit.oci.images import build
 
@@ -99,7 +101,6 @@ READING = {
 """What befalls every request of a kind, as often as it is made."""
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", READING)
 def test_what_stays_is_an_error_of_a_pull(name: str, shop: Shop) -> None:
     """A pull and a copy end in the named error; nothing of the image is there under a name, and no file."""
@@ -107,7 +108,11 @@ def test_what_stays_is_an_error_of_a_pull(name: str, shop: Shop) -> None:
     shop.push()
     script = wrongs.always(cell.fault, cell.method, cell.path)
     for run in (shop.pull, shop.copy):
-        with faulty(shop.running.port, script) as proxy, pytest.raises(cell.error) as raised:
+        with (
+            faulty(shop.running.port, script) as proxy,
+            silence(name),
+            pytest.raises(cell.error) as raised,
+        ):
             run(proxy.host)
         assert re.search(cell.words, raised.value.message), raised.value.message
         assert raised.value.hint
@@ -120,6 +125,11 @@ def test_what_stays_is_an_error_of_a_pull(name: str, shop: Shop) -> None:
     shop.pulled()
     shop.copy()
     shop.copied()
+
+
+def silence(name: str) -> contextlib.AbstractContextManager[None]:
+    """Wait only a moment where the fault is that nothing comes."""
+    return impatience() if "stalls" in name else contextlib.nullcontext()
 
 
 def names(shop: Shop) -> set[str]:
@@ -163,13 +173,16 @@ WRITING = {
 }
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", WRITING)
 def test_what_stays_is_an_error_of_a_push(name: str, shop: Shop) -> None:
     """A push ends in the named error, and what is visible at the registry is whole."""
     cell = WRITING[name]
     script = wrongs.always(cell.fault, cell.method, cell.path)
-    with faulty(shop.running.port, script) as proxy, pytest.raises(cell.error) as raised:
+    with (
+        faulty(shop.running.port, script) as proxy,
+        silence(name),
+        pytest.raises(cell.error) as raised,
+    ):
         shop.push(proxy.host)
     assert re.search(cell.words, raised.value.message), raised.value.message
     assert raised.value.hint
@@ -179,12 +192,11 @@ def test_what_stays_is_an_error_of_a_push(name: str, shop: Shop) -> None:
     shop.pushed()
 
 
-@pytest.mark.usefixtures("impatient")
 def test_silence_passes(shop: Shop) -> None:
     """A registry that falls silent in the middle of each blob, once, and then goes on."""
     shop.push()
     script = wrongs.once_each(wrongs.stalls_in_the_body, "GET", BLOBS)
-    with faulty(shop.running.port, script) as proxy:
+    with faulty(shop.running.port, script) as proxy, impatience(1):
         shop.pull(proxy.host)
     shop.pulled()
 

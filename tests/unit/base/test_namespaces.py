@@ -51,7 +51,7 @@ print(json.dumps({
 
 def look() -> dict[str, Any]:
     """Return what a program sees inside."""
-    ran = run(namespaces.offline([sys.executable, "-I", "-c", LOOK]), timeout=10)
+    ran = run(namespaces.offline([sys.executable, "-I", "-c", LOOK]), timeout=60)
     seen: dict[str, Any] = json.loads(ran.stdout)
     return seen
 
@@ -90,9 +90,9 @@ def test_privileges_are_gone() -> None:
 @needs_namespaces
 def test_it_has_the_programs_exit_code() -> None:
     """The launcher is replaced by the program, so signals and codes are the program's."""
-    assert run(namespaces.offline(["sh", "-c", "exit 7"]), timeout=10, accept=(7,)).code == 7
+    assert run(namespaces.offline(["sh", "-c", "exit 7"]), timeout=60, accept=(7,)).code == 7
     with pytest.raises(CommandFailed) as caught:
-        run(namespaces.offline(["sh", "-c", "kill -9 $$"]), timeout=10)
+        run(namespaces.offline(["sh", "-c", "kill -9 $$"]), timeout=60)
     assert caught.value.code == -signal.SIGKILL
 
 
@@ -101,7 +101,7 @@ def test_it_has_the_programs_exit_code() -> None:
 def test_what_cannot_be_executed_is_told_as_a_shell_does(program: str, code: int) -> None:
     """127: not there; 126: not executable. PATH without unreadable folders, where 126 would be right."""
     command = namespaces.offline([program])
-    ran = run(command, timeout=10, accept=(code,), env={"PATH": "/usr/bin:/bin"})
+    ran = run(command, timeout=60, accept=(code,), env={"PATH": "/usr/bin:/bin"})
     assert program in ran.stderr.decode()
 
 
@@ -110,7 +110,7 @@ def test_another_parent_is_refused() -> None:
     """Bound to a process that is not its parent, nothing is run: it could not die with it."""
     command = namespaces.offline(["echo", "ran"])
     with pytest.raises(CommandFailed) as caught:
-        run(["sh", "-c", '"$@"; exit $?', "sh", *command], timeout=10)
+        run(["sh", "-c", '"$@"; exit $?', "sh", *command], timeout=60)
     assert caught.value.code == 125
     assert "sandbox could not be made" in caught.value.stderr_tail
 
@@ -134,9 +134,9 @@ def test_it_dies_with_its_parent() -> None:
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"up\n"
     parent.kill()
-    ended = select.select([parent.stdout], [], [], 10)[0]
+    ended = select.select([parent.stdout], [], [], 60)[0]
     assert ended
-    assert parent.communicate(timeout=10)[0] == b""
+    assert parent.communicate(timeout=60)[0] == b""
 
 
 def test_elsewhere_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

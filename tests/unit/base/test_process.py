@@ -34,8 +34,8 @@ def gone(pid: int) -> bool:
 
 
 def ends(pid: int) -> bool:
-    """True when the process ends within ten seconds."""
-    limit = time.monotonic() + 10
+    """True when the process ends within a minute."""
+    limit = time.monotonic() + 60
     while time.monotonic() < limit:
         if gone(pid):
             return True
@@ -118,14 +118,10 @@ def test_a_flood_on_both_pipes_does_not_deadlock() -> None:
 def test_the_time_limit_ends_the_whole_group(tmp_path: Path) -> None:
     """Child and grandchild are dead when the error arrives."""
     note = tmp_path / "pid"
-    code = (
-        "import subprocess, time\n"
-        f"grandchild = subprocess.Popen(['sleep', '600'])\n"
-        f"open({str(note)!r}, 'w').write(str(grandchild.pid))\n"
-        "time.sleep(600)\n"
-    )
-    with pytest.raises(CommandFailed, match="did not finish within 1 s") as caught:
-        run(python(code), timeout=1)
+    # A shell has said within milliseconds whom it started, also on a busy machine.
+    command = ["sh", "-c", 'sleep 600 & echo $! > "$1"; wait', "sh", str(note)]
+    with pytest.raises(CommandFailed, match="did not finish within 2 s") as caught:
+        run(command, timeout=2)
     assert caught.value.code == -signal.SIGKILL
     assert ends(int(note.read_text()))
 
@@ -133,17 +129,13 @@ def test_the_time_limit_ends_the_whole_group(tmp_path: Path) -> None:
 def test_a_descendant_that_left_the_group_does_not_hold_the_caller(tmp_path: Path) -> None:
     """A daemon that keeps the pipes open cannot make the time limit void."""
     note = tmp_path / "pid"
-    code = (
-        "import subprocess, time\n"
-        f"daemon = subprocess.Popen(['sleep', '20'], start_new_session=True)\n"
-        f"open({str(note)!r}, 'w').write(str(daemon.pid))\n"
-        "time.sleep(600)\n"
-    )
-    started = time.monotonic()
+    command = ["sh", "-c", 'setsid sleep 600 & echo $! > "$1"; wait', "sh", str(note)]
     with pytest.raises(CommandFailed, match="did not finish"):
-        run(python(code), timeout=1)
-    assert time.monotonic() - started < 15
-    os.kill(int(note.read_text()), signal.SIGKILL)
+        run(command, timeout=2)
+    daemon = int(note.read_text())
+    assert os.getsid(daemon) == daemon
+    assert not gone(daemon)
+    os.kill(daemon, signal.SIGKILL)
 
 
 def test_a_child_that_ignores_signals_is_ended_all_the_same() -> None:
@@ -167,14 +159,24 @@ def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
 
     def interrupt() -> None:
         found.append(int(note.read_text()))
+        while not waits_for_its_child():
+            os.sched_yield()
         os.kill(os.getpid(), signal.SIGINT)
 
     other = threading.Thread(target=interrupt)
     other.start()
     with pytest.raises(KeyboardInterrupt):
         run(python(code), timeout=60)
-    other.join(timeout=10)
+    other.join(timeout=60)
     assert ends(found[0])
+
+
+def waits_for_its_child() -> bool:
+    """True when the main thread has come to where it waits: its child may run before that."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_code is not subprocess.Popen.communicate.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def test_the_child_has_its_own_session() -> None:

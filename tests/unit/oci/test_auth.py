@@ -291,6 +291,18 @@ def test_a_realm_that_is_busy_is_asked_again() -> None:
     assert registry.count("GET", "/token") == 3
 
 
+@pytest.mark.parametrize("code", [201, 404, 503])
+def test_what_a_realm_says_is_not_repeated(code: int) -> None:
+    """It may hold the token, or what it was sent; an error goes into a log."""
+    registry = DictRegistry(bearer=True)
+    registry.fail("POST", "/token", replies(code, f'{{"token":"{PASSWORD}"}}'.encode()), times=99)
+
+    with pytest.raises(RegistryError) as caught:
+        client(registry, TOKEN).ping()
+    assert "a token" in caught.value.message
+    assert PASSWORD not in caught.value.message
+
+
 def test_a_401_without_a_way_in() -> None:
     """A registry that offers no way in is told apart from wrong credentials."""
     registry = DictRegistry()

@@ -297,7 +297,7 @@ def test_a_killed_writer_leaves_no_blob(layout: Layout) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n",
         layout.root,
     )
-    assert child.wait(timeout=30) == -9
+    assert child.wait(timeout=120) == -9
     assert [one for one in blobs(layout) if not one.startswith(".partial-")] == []
     with layout.writer() as blob:
         blob.write(b"half")
@@ -312,7 +312,7 @@ def test_the_next_writer_removes_what_a_killed_one_left(layout: Layout) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n",
         layout.root,
     )
-    assert child.wait(timeout=30) == -9
+    assert child.wait(timeout=120) == -9
     assert len(blobs(layout)) == 1
 
     with Layout.open(layout.root).writer() as blob:
@@ -331,7 +331,7 @@ def test_a_writer_leaves_what_others_write(layout: Layout) -> None:
             "with Layout.open(Path(sys.argv[1])).writer() as blob:\n    blob.write(b'other')\n",
             layout.root,
         )
-        assert child.wait(timeout=30) == 0
+        assert child.wait(timeout=120) == 0
     assert layout.read(slow.digest) == b"slow"
     assert len(blobs(layout)) == 3
 
@@ -525,7 +525,7 @@ def test_a_kill_while_tagging_leaves_the_old_names(layout: Layout) -> None:
         "layout.tag({'web': stored})\n",
         layout.root,
     )
-    assert child.wait(timeout=30) == -9
+    assert child.wait(timeout=120) == -9
     assert list(layout.tags()) == ["app"]
     layout.tag({"web": layout.resolve("app")})
     assert list(layout.tags()) == ["app", "web"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests.unit.oci.dictregistry import DictRegistry
 from tests.unit.oci.images import KIND, build, everything
@@ -12,7 +13,7 @@ from tests.unit.oci.mishaps import answer
 from lockgate.base.errors import DigestMismatch, RegistryError, TrustError, UsageError
 from lockgate.oci import readable, transfer
 from lockgate.oci.layout import Layout
-from lockgate.oci.manifest import INDEX, Index, Manifest, index_bytes
+from lockgate.oci.manifest import INDEX, MANIFEST, Index, Manifest, index_bytes, manifest_bytes
 from lockgate.oci.readable import Elsewhere
 from lockgate.oci.store import LayoutStore
 
@@ -100,6 +101,25 @@ def test_changed_bytes(part: str, layout: Layout, root: Descriptor, registry: Di
         pytest.raises(DigestMismatch),
     ):
         place.check(root.digest)
+
+
+def test_a_layer_of_two_sizes(layout: Layout, root: Descriptor, registry: DictRegistry) -> None:
+    """A manifest that gives one layer two sizes says something false, wherever it is read from."""
+    listed = layout.manifests(root.digest)[1]
+    manifest = Manifest.parse(layout.read(listed.digest))
+    layer = manifest.layers[-1]
+    layers = (msgspec.structs.replace(layer, size=layer.size - 1), layer)
+    put = layout.put(manifest_bytes(msgspec.structs.replace(manifest, layers=layers)), MANIFEST)
+    registry["team/app"].manifests[put.digest] = (MANIFEST, layout.read(put.digest))
+
+    with pytest.raises(DigestMismatch):
+        layout.check(put.digest)
+    with (
+        registry.open(push=False) as source,
+        Elsewhere(source, layers=True) as place,
+        pytest.raises(DigestMismatch),
+    ):
+        place.check(put.digest)
 
 
 @pytest.mark.parametrize("part", ["manifest", "config"])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lockgate.oci.layout import Layout
 
 ZERO = "sha256:" + "0" * 64
+EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""Of nothing."""
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/?ns=docker.io"])
@@ -65,6 +67,15 @@ def test_names_have_a_grammar(client: Client, name: str) -> None:
     assert (found.status, found.code) == (404, "NAME_INVALID")
     done = client("POST", f"/v2/{name}/blobs/uploads/")
     assert (done.status, done.code) == (400, "NAME_INVALID")
+
+
+def test_a_page_in_a_browser_changes_nothing(client: Client) -> None:
+    """What a form of another site can send begins no upload and stores no blob; reading stays possible."""
+    for path in ("/v2/a/blobs/uploads/", f"/v2/a/blobs/uploads/?digest={EMPTY}"):
+        done = client("POST", path, headers={"Origin": "https://evil.example"})
+        assert (done.status, done.code) == (403, "DENIED")
+    assert client("GET", "/v2/", headers={"Origin": "https://evil.example"}).status == 200
+    assert client("POST", "/v2/a/blobs/uploads/").status == 202
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "_blobs", "a/_uploads", ".lock"])

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.engine"]
 
 # The machines of CI are shared: how long one example takes says nothing. Half of the usual number of
-# examples keeps the unit tests within seconds; the next run tries others.
-settings.register_profile("lockgate", deadline=None, max_examples=50)
+# examples keeps the unit tests within seconds. They are the same in every run of the same tests, so that a
+# verdict changes only when the code does. `pytest --hypothesis-profile=search` looks for others.
+settings.register_profile(
+    "search", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "lockgate", settings.get_profile("search"), max_examples=50, derandomize=True, database=None
+)
 settings.load_profile("lockgate")
 
 # A shell that starts something in the background lets it ignore Ctrl-C, and so would every process that a test

@@ -5,6 +5,7 @@ Every promise is given a client and a namespace of its own.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,6 +124,21 @@ def a_missing_namespace_is_an_error(client: Client, namespace: str) -> None:
     assert caught.value.status == 404
 
 
+def what_is_not_served_is_not_taken_for_gone(client: Client, namespace: str) -> None:
+    """That an object is not there says the server of its kind; of another version it says only that it has none."""
+    found = apply(client, namespace, key="one").body["metadata"]
+    other = dataclasses.replace(kind(client), version="v7")
+    requests: tuple[Callable[[], object], ...] = (
+        lambda: client.get(other, one(namespace)),
+        lambda: client.delete(other, one(namespace), uid=found["uid"]),
+    )
+    for ask in requests:
+        with pytest.raises(ClusterError) as caught:
+            ask()
+        assert caught.value.status == 404
+    assert client.get(kind(client), one(namespace, "b")) is None
+
+
 def a_list_has_what_the_labels_say(client: Client, namespace: str) -> None:
     """Page by page, with how many remain."""
     for name in "abc":
@@ -200,6 +216,7 @@ PROMISES: list[Callable[[Client, str], None]] = [
     an_unknown_field_is_refused,
     a_wrong_type_is_refused,
     a_missing_namespace_is_an_error,
+    what_is_not_served_is_not_taken_for_gone,
     a_list_has_what_the_labels_say,
     a_replacement_names_the_version_that_it_replaces,
     the_books_say_who_wrote_a_field_and_can_be_cleared,

@@ -44,12 +44,17 @@ Path = tuple[str, ...]
 
 class _Refused(Exception):
     def __init__(
-        self, code: int, reason: str, message: str, causes: list[dict[str, str]] | None = None
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        causes: list[dict[str, str]] | None = None,
+        name: str = "",
     ) -> None:
         super().__init__(message)
         self.body = {
             "kind": "Status", "code": code, "reason": reason, "message": message,
-            "details": {"causes": causes or []},
+            "details": {"name": name, "causes": causes or []},
         }  # fmt: skip
         self.code = code
 
@@ -156,7 +161,7 @@ class Miniature:
             return self._apply(kind, key, body, query)
         live = self._objects.get(key)
         if live is None:
-            raise _Refused(404, "NotFound", f'{kind.plural} "{name}" not found')
+            raise _Refused(404, "NotFound", f'{kind.plural} "{name}" not found', name=name)
         if method == "GET":
             return 200, live
         if method == "DELETE":

@@ -33,7 +33,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def run_at_once(work: Callable[[], None], count: int) -> None:
     """Run `work` in `count` threads that start together; raise the first failure."""
-    barrier = threading.Barrier(count, timeout=30)
+    barrier = threading.Barrier(count, timeout=60)
     failures: list[BaseException] = []
 
     def run() -> None:

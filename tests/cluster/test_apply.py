@@ -251,7 +251,7 @@ def test_a_definition_and_an_object_of_it_come_in_one_apply(place: Place) -> Non
     assert lines(place.apply(both)) == lines(planned)
     assert place.get(f"lamps.{place.namespace}.example.org/desk")["spec"] == {"bright": 3}
     assert lines(place.apply(both))[1] == "desk unchanged"
-    gone = place.delete(Options(wait=20))
+    gone = place.delete(Options(wait=60))
     assert lines(gone) == ["desk deleted", f"lamps.{place.namespace}.example.org deleted"]
 
 
@@ -274,6 +274,21 @@ def test_a_namespace_and_what_lies_in_it_come_in_one_apply(place: Place) -> None
     text = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {made}}}\n---{TWO}"
     assert lines(place.apply(text)) == [f"{made} created", "a created", "b created"]
     assert lines(place.apply(text))[1:] == ["a unchanged", "b unchanged"]
+
+
+def test_what_is_marked_is_not_deleted_with_its_namespace(place: Place) -> None:
+    """Neither by an apply without both, nor by the deletion of all; the inventory goes on to name them."""
+    made = f"{place.namespace}-made"
+    space = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {made}}}\n---\n"
+    marked = (
+        f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: kept, namespace: {made}, "
+        "annotations: {lockgate.dev/prune: disabled}}\n---"
+    )
+    place.apply(space + marked + TWO)
+    assert lines(place.apply(TWO, artifact="2"))[-2:] == ["kept skipped", f"{made} skipped"]
+    place.delete()
+    assert place.server.kubectl("-n", made, "get", "configmap/kept", "-o", "name").stdout
+    assert place.inventory() == [made, "kept"]
 
 
 def test_a_missing_namespace_is_named_before_anything_is_written(place: Place) -> None:
@@ -466,7 +481,7 @@ def test_waiting_ends_when_everything_is_ready(place: Place) -> None:
             "availableReplicas": 2,
             "conditions": [{"type": "Available", "status": "True"}],
         }  # fmt: skip
-        place.kubectl("wait", "--for=create", "deployment/web", "--timeout=20s")
+        place.kubectl("wait", "--for=create", "deployment/web", "--timeout=120s")
         patch = json.dumps({"status": status})
         place.kubectl(
             "patch", "deployment/web", "--subresource=status", "--type=merge", "-p", patch
@@ -475,7 +490,7 @@ def test_waiting_ends_when_everything_is_ready(place: Place) -> None:
     worker = threading.Thread(target=controller)
     worker.start()
     try:
-        place.apply(DEPLOYMENT, Options(wait=30))
+        place.apply(DEPLOYMENT, Options(wait=120))
     finally:
         worker.join()
     assert place.events.notes[0].startswith("waits until 1 object")

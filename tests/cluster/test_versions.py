@@ -181,3 +181,23 @@ def test_one_of_a_kind_goes_while_the_other_moves_to_a_newer_version(place: Plac
     made = place.apply(lamp(place, "v1", "{bright: 3}"), artifact="2")
     assert lines(made) == ["desk configured", "wall deleted"]
     assert place.get(f"{kind}/wall") is None
+
+
+def test_an_object_that_goes_with_its_version_is_deleted_and_not_forgotten(place: Place) -> None:
+    """The artifact that drops it drops the version, too, in which it was applied."""
+    old = definition(place, "v1beta1", "v1")
+    place.apply(old + lamp(place, "v1beta1", "{bright: 3}"))
+    made = place.apply(old.replace("served: true", "served: false", 1), artifact="2")
+    assert [one.action for one in made.changes] == ["configured", "deleted"]
+    kind = f"lamps.v1.{place.namespace}.example.org"
+    assert place.get(f"{kind}/desk") is None
+    assert place.inventory() == [f"lamps.{place.namespace}.example.org"]
+
+
+def test_a_definition_stays_while_something_wanted_is_of_it(place: Place) -> None:
+    """It left the artifact alone: its objects would go with it."""
+    text = lamp(place, "v1", "{bright: 3}")
+    place.apply(definition(place, "v1") + text)
+    made = place.apply(text, artifact="2")
+    assert lines(made) == ["desk unchanged", f"lamps.{place.namespace}.example.org skipped"]
+    assert place.get(f"lamps.{place.namespace}.example.org/desk") is not None

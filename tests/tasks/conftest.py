@@ -170,7 +170,7 @@ class Mini:
             env=self.environment | dict(env or {}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -280,7 +280,7 @@ def _git(root: Path, *arguments: str) -> None:
         cwd=root,
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
 
@@ -297,7 +297,7 @@ def built(template: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
         env={**os.environ, "PATH": search, "LOCKGATE_CACHE": str(cache)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

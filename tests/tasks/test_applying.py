@@ -108,10 +108,10 @@ def test_commands_that_are_named_are_for_the_environment(tmp_path: Path) -> None
     ):
         _lose(there, hint)
     assert caught.value.hint == (
-        "`inv deploy.repair -e prod --inventory shop-prod` writes it anew; `inv deploy -e prod` goes on; "
-        "`inv push`"
+        "`inv deploy.repair -e prod --inventory shop-prod` writes it anew; "
+        "`inv deploy -e prod --target cluster` goes on; `inv push -e prod`"
     )
-    assert session.console.said == ["see `inv deploy.status -e prod`"]
+    assert session.console.said == ["see `inv deploy.status -e prod --target cluster`"]
 
 
 def test_a_name_that_cannot_be_one_is_refused_with_the_environments_list(tmp_path: Path) -> None:

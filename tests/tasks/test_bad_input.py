@@ -253,6 +253,17 @@ def test_what_is_not_there(code: str, odd: Odd, mini: Mini) -> None:
     refused(mini.inv("pull", f"{odd.host}/app:1"), 5, "is not at", "check name")
 
 
+@pytest.mark.parametrize("there", [":1", "@sha256:" + "0" * 64], ids=["tag", "digest"])
+def test_what_is_not_there_is_not_verified(there: str, odd: Odd, built_mini: Mini) -> None:
+    """By tag and by digest the same: exit 5, and the repository that was asked."""
+    odd.reply = lambda *_: error(404, "MANIFEST_UNKNOWN", "unknown to this registry")
+    built_mini.inv("sign", "-c", "web")
+
+    answer = built_mini.inv("verify", "--reference", f"{odd.host}/app{there}")
+
+    refused(answer, 5, f"is not at {odd.host}/app", "check name")
+
+
 # --- tags that stay where they are
 
 

@@ -52,6 +52,24 @@ def test_without_an_engine_the_reader_learns_what_to_do(mini: Mini, task: str) -
     assert "`context`" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("there", "hint"),
+    [
+        ("dockerd", "start docker: as root `systemctl start docker`"),
+        ("apt-get", "as root `apt-get install docker.io`"),
+        ("zypper", "install and start docker, or podman as root;"),
+    ],
+)
+def test_the_way_to_an_engine_is_the_machines(
+    mini: Mini, monkeypatch: pytest.MonkeyPatch, there: str, hint: str
+) -> None:
+    """It is installed and does not run, or is one command away on Debian, or is to be found by the reader."""
+    monkeypatch.setattr(
+        "lockgate.tasks.clustering.shutil.which", lambda name: name if name == there else None
+    )
+    assert hint in mini.inv("cluster.up").err
+
+
 def test_a_name_that_cannot_be_one_is_refused(mini: Mini) -> None:
     """A name is a host name and part of a path."""
     answer = mini.inv("cluster.up", "--name", "../other")

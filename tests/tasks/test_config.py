@@ -209,7 +209,7 @@ def test_a_look_at_a_cluster_leaves_nothing_behind(command: list[str], mini: Min
     before = Layout(mini.path / ".lockgate" / "store").tags()
     done = mini.inv(*command)
     assert done.code == 2  # there is no cluster
-    assert "not packaged yet  1 object, 1 image, all pinned, all verified" in done.err
+    assert "rendered  1 object, 1 image, all pinned, all verified" in done.err
     assert Layout(mini.path / ".lockgate" / "store").tags() == before
     assert not (mini.path / ".lockgate" / "records" / "config-dev").exists()
 
@@ -225,8 +225,22 @@ def test_a_look_at_a_cluster_verifies_the_images(mini: Mini) -> None:
     assert "r.example/team/web@sha256:" in done.err
 
 
-def test_manifests_demand_what_is_built_on_demand(mini: Mini) -> None:
-    """A deployment to a cluster builds, scans and signs it before; a plan says so, and does nothing."""
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+contexts: [{name: one, context: {cluster: one, user: one}}]
+clusters: [{name: one, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: one, user: {}}]
+"""
+
+
+def test_manifests_demand_what_is_built_on_demand(
+    mini: Mini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment to a cluster builds, scans and signs it before; a plan says so, and does nothing.
+
+    Neither does a deployment to a cluster that nobody knows.
+    """
     mini.settings(
         "    entrypoint: [python3, work.py]",
         "    entrypoint: [python3, work.py]\n    on_demand: true",
@@ -238,8 +252,13 @@ def test_manifests_demand_what_is_built_on_demand(mini: Mini) -> None:
     assert planned.code == 0, planned.err
     assert "worker  would be built, scanned and signed" in planned.err
     assert not records.exists()
+    monkeypatch.setenv("KUBECONFIG", str(mini.path / "kubeconfig"))
+    unknown = mini.inv("deploy", "--target", "cluster")
+    assert (unknown.code, "there is no kubeconfig" in unknown.err) == (2, True)
+    assert not records.exists()
+    (mini.path / "kubeconfig").write_text(KUBECONFIG)
     done = mini.inv("deploy", "--target", "cluster")
-    assert done.code != 0  # there is no cluster
+    assert done.code == 5  # nobody answers
     assert {"image.json", "report.json", "signed.json"} <= {one.name for one in records.iterdir()}
 
 

@@ -92,7 +92,17 @@ def test_an_inventory_of_a_list_says_what_is_being_applied() -> None:
     held = stored(pending=Applied(artifact=TWO))._replace(holder=Holder(who="ann"))
     found = deploy_words.brief("shop/shop-dev", held)
     assert (found.artifact, found.applied, found.pending, found.holder) == ("", 0, TWO, "ann")
-    assert deploy_words.inventory_line(found).endswith("1 objects  -                 -")
+    assert deploy_words.inventory_line(found).endswith(
+        "1 objects  -                 -  ann works on it"
+    )
+
+
+def test_an_inventory_of_a_list_says_what_was_interrupted() -> None:
+    """Nobody works on it, and the last artifact did not come to its end."""
+    found = deploy_words.brief("shop/shop-dev", stored(pending=Applied(artifact=TWO)))
+    assert deploy_words.inventory_line(found).endswith(
+        f"-  interrupted: {TWO.short} was not applied to its end"
+    )
 
 
 def test_an_inventory_that_cannot_be_read_says_why() -> None:

@@ -48,10 +48,19 @@ def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
         (["verify", "app", "--env="], "`--env` of `verify` has no value", "verify"),
         (["flow", "push", "--to", ""], "`--to` of `push` has no value", "push"),
         (["copy"], "`copy` needs `origin` and `to`", "copy"),
+        (["deploy.repair", "-p"], "`deploy.repair` has no `-p`", "deploy.repair"),
+        (["flow", "deploy.stop", "-c", "app", "-e", "dev"], "`deploy.stop` has no `-e`", "deploy.stop"),
+        (["deploy.diff", "-jp"], "`deploy.diff` has no `-p`", "deploy.diff"),
     ],
-)
-def test_a_value_that_is_not_there_is_no_default(typed: list[str], line: str, hint: str) -> None:
-    """A script whose variable is empty does not verify, or push to, something else: exit code 2, and the flag."""
+)  # fmt: skip
+def test_a_flag_that_would_be_another_one_is_refused(
+    typed: list[str], line: str, hint: str
+) -> None:
+    """Exit code 2, and the flag.
+
+    A script whose variable is empty does not verify, or push to, something else; and what is typed as a plan does
+    not act, since Invoke itself knows `-p`.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "lockgate.tasks.program", *typed],
         cwd=ROOT,
@@ -80,14 +89,16 @@ def test_a_value_that_is_not_there_is_no_default(typed: list[str], line: str, hi
         ["verify", "-edev", "--json", "copy", "app", "archive:a=b.tar", "-i", "registry.example"],
         ["registry.serve", "--port", "0", "--read-only"],
         ["build", "--component", "build"],
+        ["-e", "build", "-c", "-p", "deploy.status", "-ce", "-je", "dev", "-h"],
     ],
 )
 def test_values_that_are_there_are_taken(typed: list[str]) -> None:
     """With a blank or an equals sign before it, glued to a short flag, or called as a task is."""
     from lockgate.tasks import namespace
-    from lockgate.tasks.program import without_value
+    from lockgate.tasks.program import without_flag, without_value
 
     assert without_value(typed, namespace().to_contexts()) is None
+    assert without_flag(typed, namespace().to_contexts()) is None
 
 
 def test_help_explains_each_flag() -> None:

@@ -206,6 +206,38 @@ def test_a_lapsed_waiver_closes_it_again(built_mini: Mini) -> None:
     assert "lapsed" in answer.err
 
 
+def test_a_permission_goes_with_its_waiver(built_mini: Mini) -> None:
+    """What was permitted by a waiver that is no longer in the file is not signed: exit 4, and what to run."""
+    waivers = built_mini.path / "policies" / "waivers.yaml"
+    waivers.write_text(WAIVER.format(until=_day(10)))
+    assert built_mini.inv("scan", "-c", "web", "-e", "staging").code == 0
+
+    for changed in ("waivers: []\n", WAIVER.format(until=_day(9))):
+        waivers.write_text(changed)
+        answer = built_mini.inv("sign", "-c", "web", "-e", "staging")
+        assert answer.code == 4
+        assert "rests on waiver libc" in answer.err
+        assert "`inv scan -e staging sign -e staging`" in answer.err
+
+    waivers.write_text(WAIVER.format(until=_day(10)))
+    assert built_mini.inv("sign", "-c", "web", "-e", "staging").code == 0
+
+
+def test_a_permission_is_one_environments(built_mini: Mini) -> None:
+    """The verdict of `dev` in the place of that of `staging` is not signed as one, nor one of other settings."""
+    records = built_mini.path / ".lockgate" / "records" / "web"
+    dev = (records / "decision-dev.json").read_bytes()
+    (records / "decision-staging.json").write_bytes(dev)
+    answer = built_mini.inv("sign", "-c", "web", "-e", "staging")
+    assert answer.code == 4
+    assert "tolerated something else" in answer.err
+
+    built_mini.settings("  dev: {severity: MEDIUM,", "  dev: {severity: CRITICAL,")
+    assert built_mini.inv("sign", "-c", "web").code == 4
+    assert built_mini.inv("scan", "-c", "web").code == 0
+    assert built_mini.inv("sign", "-c", "web").code == 0
+
+
 def _day(ahead: int) -> str:
     import datetime as dt
 

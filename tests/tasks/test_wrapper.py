@@ -431,7 +431,7 @@ def waits(checkout: Checkout) -> subprocess.Popen[str]:
     checkout.uv("slow")
     child = checkout.start("build")
     slow = Path(f"{checkout.log}.slow")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not slow.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -456,7 +456,7 @@ def test_ctrl_c_midway_is_130(checkout: Checkout) -> None:
     """Interrupted, it ends without a traceback, and the next call starts afresh."""
     with waits(checkout) as child:
         os.killpg(child.pid, signal.SIGINT)
-        _, err = child.communicate(timeout=30)
+        _, err = child.communicate(timeout=60)
     checkout.uv("well")
 
     assert child.returncode in (130, -signal.SIGINT)

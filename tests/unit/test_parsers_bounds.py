@@ -55,7 +55,7 @@ from lockgate.sign.keyless.verify import verify_envelope
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SOON = 4.0
+SOON = 8.0
 """Seconds of the processor; each of these took from ten seconds to hours before it was bounded, and takes under one."""
 
 BLOCK = 512

@@ -126,6 +126,8 @@ class _Open(NamedTuple):
     """Values that were made before it."""
     keys: list[Any]
     """In a mapping: the key that waits for its value, or nothing."""
+    flow: bool
+    """Whether it is written in brackets."""
 
 
 class _Anchored(NamedTuple):
@@ -191,7 +193,7 @@ class _Builder:
             raise Fault("a key is no text", event.start_mark, "keys in Kubernetes are text")
         if len(self._stack) >= MAX_DEPTH:
             raise Fault("it is nested too deeply", event.start_mark, "write it flatter")
-        self._stack.append(_Open(value, event.anchor, self._count, []))
+        self._stack.append(_Open(value, event.anchor, self._count, [], event.flow_style))
         self._heights.append(0)
 
     def _close(self, event: Any) -> Any:
@@ -248,7 +250,19 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Any:
         text, plain = event.value, event.implicit[0]
-        if event.tag not in (None, "!"):
+        if event.tag == "!":
+            raise Fault(
+                "a value with the tag ! is text to some readers and none to others",
+                event.start_mark,
+                "write it in quotes if text is meant, else without the tag",
+            )
+        if plain and not text and event.tag is None and self._stack and self._stack[-1].flow:
+            raise Fault(
+                "nothing in brackets is null to some readers and empty text to others",
+                event.start_mark,
+                'write null or ""',
+            )
+        if event.tag is not None:
             value = self._tagged(event)
         elif plain:
             try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lockgate.base.canonical import Record
 from lockgate.base.errors import UsageError
-from lockgate.config import emit, images, rules
+from lockgate.config import emit, images, rules, workloads
 from lockgate.config.resource import Resource
 from lockgate.config.schema import KUBERNETES
 from lockgate.gate.decision import Waived, Waiver
@@ -208,7 +208,7 @@ def _masked(one: Resource) -> Resource:
     if (one.id.group, one.id.kind) != ("", "Secret"):
         return one
     body = {
-        key: dict.fromkeys(value, "") if key in ("data", "stringData") else value
+        key: dict.fromkeys(workloads.mapping(value), "") if key in ("data", "stringData") else value
         for key, value in one.body.items()
     }
     return Resource(one.id, one.api_version, body)

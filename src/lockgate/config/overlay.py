@@ -27,7 +27,9 @@ _QUERY = re.compile(r"[?&](?:ref|version|timeout|submodules)=")
 _CHARTS = ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
 _TREES = ("resources", "bases", "components")
 """Lists of files and folders."""
-_FILES = ("crds", "configurations", "generators", "transformers", "validators")
+_PLUGINS = ("generators", "transformers", "validators")
+"""Lists of files, or of what such a file would hold; that can name files itself."""
+_FILES = ("crds", "configurations", *_PLUGINS)
 """Lists of files."""
 _WITH_PATH = ("patches", "patchesJson6902", "replacements")
 """Lists of mappings that can have a `path`."""
@@ -76,6 +78,7 @@ def look(folder: Path) -> Overlay:
             else:
                 objects.add(found)
         files |= {_file(here, entry, place) for entry in _named(content)}
+        files |= {_file(here, entry, place) for entry in _of_plugins(here, content, place)}
     return Overlay(folder, tuple(sorted(files | objects)), tuple(sorted(objects)))
 
 
@@ -158,9 +161,37 @@ def _named(content: Mapping[str, Any]) -> Iterator[str]:
     for field in _GENERATORS:
         for one in _list(content.get(field)):
             if isinstance(one, dict):
-                yield from (each.rpartition("=")[2] for each in _texts(one.get("files")))
-                yield from _texts(one.get("envs"))
-                yield from _texts([one.get("env")])
+                yield from _of_generator(one)
+
+
+def _of_generator(one: Mapping[str, Any]) -> Iterator[str]:
+    yield from (each.rpartition("=")[2] for each in _texts(one.get("files")))
+    yield from _texts(one.get("envs"))
+    yield from _texts([one.get("env")])
+
+
+def _of_plugins(folder: Path, content: Mapping[str, Any], place: Path) -> Iterator[str]:
+    """Yield the files that kustomize's own plugins name; their paths begin in the folder of the kustomization, too.
+
+    Raises:
+        UsageError: what describes one cannot be read.
+    """
+    for entry in (each for field in _PLUGINS for each in _texts(content.get(field))):
+        inline = "\n" in entry
+        data = entry.encode() if inline else _bytes(folder / entry)
+        where = f"{place} (what is written out in it)" if inline else str(folder / entry)
+        for document in documents.read(data, where=where):
+            one = document.value
+            if isinstance(one, dict):
+                yield from _of_generator(one)
+                named = [each.get("path") for each in (one, *_mappings(one.get("replacements")))]
+                yield from (
+                    each for each in _texts([*named, *_list(one.get("paths"))]) if "\n" not in each
+                )
+
+
+def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
+    yield from (one for one in _list(value) if isinstance(one, dict))
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -149,13 +149,18 @@ def _entries(content: bytes, wanted: Iterable[str], *, sealed: bool) -> list[Ent
 
 
 def is_artifact(place: Readable, digest: str) -> bool:
-    """True when a digest is an artifact of this kind, and not an image.
+    """True when a digest is an artifact of this kind; False of an image, and of what is not there.
+
+    Whoever then looks at the image says that it is not there, and where.
 
     Raises:
-        UsageError, RegistryError: nothing of this digest is there.
+        DigestMismatch: bytes were changed.
+        RegistryError: the registry is out of reach.
     """
-    data = _manifest(place, digest)
-    return not is_index(data) and Manifest.parse(data).artifact_type == ARTIFACT_TYPE
+    data = _fetched(place, digest)
+    if data is None or is_index(data):
+        return False
+    return Manifest.parse(data).artifact_type == ARTIFACT_TYPE
 
 
 def describe(place: Readable, digest: str, *, name: str = "") -> Artifact:
@@ -223,9 +228,12 @@ class _Unpacked(NamedTuple):
     """YAML, or what was encrypted."""
 
 
+def _fetched(place: Readable, digest: str) -> bytes | None:
+    return place.fetch(Descriptor(media_type=MANIFEST, digest=Digest(digest), size=0))
+
+
 def _manifest(place: Readable, digest: str) -> bytes:
-    wanted = Descriptor(media_type=MANIFEST, digest=Digest(digest), size=0)
-    found = place.fetch(wanted)
+    found = _fetched(place, digest)
     if found is None:
         raise UsageError(f"{Digest(digest).short} is not there", hint="check name and digest")
     return found

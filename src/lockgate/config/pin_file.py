@@ -40,11 +40,12 @@ def update(data: bytes, pins: Mapping[str, PinnedRef], *, where: str) -> bytes:
     """
     import yaml
 
-    documents.read(data, where=where)
+    read = documents.read(data, where=where)
     text = data.decode("utf-8")
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
         raise UsageError(f"{where} is no kustomization", hint="it is a mapping in block style")
+    (before,) = read
     listed = _value(root, "images")
     if listed is None:
         edits = [_Edit(len(text), len(text), _section(text, pins))] if pins else []
@@ -56,8 +57,32 @@ def update(data: bytes, pins: Mapping[str, PinnedRef], *, where: str) -> bytes:
     for _, one in sorted(enumerate(edits), key=lambda pair: (pair[1].start, pair[0]), reverse=True):
         text = text[: one.start] + one.text + text[one.end :]
     made = text.encode()
-    documents.read(made, where=f"{where} (as it would be written)")
+    (now,) = documents.read(made, where=f"{where} (as it would be written)")
+    if now.value != _meant(before.value, pins):
+        # Two names for one place, such as an anchor and its alias, or one image that stands twice.
+        raise UsageError(
+            f"{where}: `images` cannot be changed in place",
+            hint="let each image stand there once, with its values written out",
+        )
     return made
+
+
+def _meant(content: Any, pins: Mapping[str, PinnedRef]) -> Any:
+    """Return the content of a kustomization as it should be after; everything else in it is as before."""
+    wanted = {
+        name: {"newName": one.name, "digest": one.digest} for name, one in sorted(pins.items())
+    }
+    listed: list[Any] = []
+    for one in content.get("images") or ():
+        name = one.get("name") if isinstance(one, dict) else None
+        if name in wanted:
+            kept = {key: value for key, value in one.items() if key != "newTag" or "digest" in one}
+            listed.append({**kept, **wanted[name]})
+        else:
+            listed.append(one)
+    known = {one.get("name") for one in listed if isinstance(one, dict)}
+    listed += [{"name": name, **new} for name, new in wanted.items() if name not in known]
+    return {**content, "images": listed} if listed or "images" in content else content
 
 
 def _changes(

@@ -189,7 +189,7 @@ def _name(metadata: Mapping[str, Any], where: str) -> str:
     # It becomes a part of an address, and of an entry in an inventory.
     if (
         found in (".", "..")
-        or "__" in found
+        or found.replace(":", "__").replace("__", ":") != found
         or not re.fullmatch(r"[A-Za-z0-9._:@*-]{1,253}", found)
     ):
         raise UsageError(f"{where} has the name {found!r}, which is none", hint=_HINT)

@@ -68,7 +68,7 @@ def _of_pod(pod: Pod) -> Iterator[tuple[str, str]]:
         for kind in sorted(set(volume) - {"name"} - _VOLUMES):
             yield f"spec.volumes[{number}].{kind}", "this kind of volume is not allowed"
     for number, one in enumerate(listed(at(spec, "securityContext", "sysctls"))):
-        if one.get("name") not in _SYSCTLS:
+        if str(one.get("name")) not in _SYSCTLS:
             yield f"spec.securityContext.sysctls[{number}]", "it is not one of the safe ones"
     yield from _of_context(mapping(spec.get("securityContext")), "spec.securityContext")
 

@@ -256,11 +256,12 @@ def matches(selector: object, labels: Mapping[str, Any]) -> bool:
 
 
 def _fits(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    key, values = expression.get("key"), expression.get("values") or ()
+    key, written = str(expression.get("key")), expression.get("values")
+    values = written if isinstance(written, list) else ()
     present = key in labels
     return {
-        "In": present and labels.get(str(key)) in values,
-        "NotIn": not present or labels.get(str(key)) not in values,
+        "In": present and labels.get(key) in values,
+        "NotIn": not present or labels.get(key) not in values,
         "Exists": present,
         "DoesNotExist": not present,
     }.get(str(expression.get("operator")), False)

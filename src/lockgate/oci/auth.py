@@ -145,7 +145,8 @@ class Access:
         if answer.status in (400, 401, 403):
             raise self.refused()
         if answer.status != 200:
-            raise faults.refused(answer, "a token", self._endpoint.name)
+            # Its words may hold the token, or repeat the credentials that it was sent.
+            raise faults.refused(answer._replace(body=b""), "a token", self._endpoint.name)
         try:
             found = decode(answer.body, _Token, what="token")
         except UsageError:

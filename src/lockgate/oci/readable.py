@@ -135,9 +135,10 @@ class Elsewhere:
         else:
             listed = (Descriptor.of(MANIFEST, data),)
         manifests = [Manifest.parse(one) for one in self._several(self._part(digest), listed)]
-        configs = {one.config.digest: one.config for one in manifests}
+        # One digest with two sizes is two claims, of which one is false.
+        configs = {(one.config.digest, one.config.size): one.config for one in manifests}
         list(self._several(self._part(digest), configs.values()))
-        layers = {one.digest: one for each in manifests for one in each.layers}
+        layers = {(one.digest, one.size): one for each in manifests for one in each.layers}
         if not self._layers:
             return tuple(layers.values())
         list(self._several(self._hash(digest), layers.values()))

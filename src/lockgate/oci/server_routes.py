@@ -127,6 +127,10 @@ class Registry:
                 "DENIED",
                 f"this registry is not called {host[:64]!r}; say 127.0.0.1 or localhost",
             )
+        if request.method not in _READING and "origin" in request.headers:
+            # A page in a browser may send what a form could, with the password that the browser remembers. No
+            # client of registries says where it comes from (RFC 6454 section 7).
+            raise refused(403, "DENIED", "pages in browsers change nothing here")
         if users is not None and not users.admits(request.headers.get("authorization", "")):
             raise refused(
                 401,

@@ -184,14 +184,17 @@ class Transport:
         """Ask a realm for a token."""
         with self._connection.send(method, self._join(self._home, url), headers, body) as response:
             if response.status_code == 429 or response.status_code >= 500:
-                raise self._refused(response, "a token")
+                raise self._refused(response, "a token", repeat=False)
             return faults.Answer(
                 response.status_code, response.headers, _read(response, "a token", faults.MAX_BODY)
             )
 
-    def _refused(self, response: httpx2.Response, what: str) -> LockgateError:
+    def _refused(
+        self, response: httpx2.Response, what: str, *, repeat: bool = True
+    ) -> LockgateError:
         try:
-            body = _read(response, what, faults.MAX_BODY)
+            # A realm may repeat what it was sent, and that holds credentials.
+            body = _read(response, what, faults.MAX_BODY) if repeat else b""
         except (RegistryError, *faults.FOREIGN):
             body = b""
         answer = faults.Answer(response.status_code, response.headers, body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,13 +12,15 @@ from lockgate.oci.digest import Digest
 from lockgate.oci.reference import PinnedRef
 from lockgate.tasks import configuring, descending, places, publishing
 from lockgate.tasks.console import quantity
+from lockgate.tasks.hinting import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lockgate.base.settings import Environment
     from lockgate.config.model import Artifact
-    from lockgate.deploy.kube.inventory import Applied
+    from lockgate.deploy.kube.inventory import History
+    from lockgate.deploy.kube.kubeconfig import Access
     from lockgate.deploy.kube.model import Change, ChangeSet, Options
     from lockgate.deploy.kube.target import Target, Wanted
     from lockgate.sign.model import Verification
@@ -131,22 +132,38 @@ def target(session: Session, env: str, name: str = "") -> Iterator[Target]:
         with _target(session, where, environment, name) as found:
             yield found
     except LockgateError as error:
-        error.hint = of_environment(error.hint, where)
+        error.hint = of_environment(session, where, error.hint)
         raise
 
 
-def of_environment(words: str, env: str) -> str:
-    """Return words with an environment's name in the commands for deployments that they name.
+def of_environment(session: Session, env: str, words: str) -> str:
+    """Return words whose commands are about an environment's cluster.
 
-    Who says them knows a cluster and an inventory, but no environment; without one a command is about the default
-    one's cluster and namespace.
+    Who says them knows a cluster and an inventory, but no environment.
     """
-    return re.sub(r"`inv deploy[\w.]*", lambda found: f"{found[0]} -e {env}", words)
+    _, environment = session.settings.target(env)
+    return as_typed(words, env=env, target="" if environment.target == "cluster" else "cluster")
+
+
+def access(session: Session, env: str) -> Access:
+    """Return where an environment's cluster is, and how to log in to it; it is not asked anything.
+
+    Raises:
+        UsageError: there is no kubeconfig, it cannot be read, or it has no such context.
+    """
+    from lockgate.deploy.kube import kubeconfig
+
+    _, environment = session.settings.target(env)
+    return kubeconfig.read(
+        file=environment.kubeconfig or _own_cluster(session, environment),
+        context=environment.context,
+        root=session.root,
+        environ=os.environ,
+    )
 
 
 @contextlib.contextmanager
 def _target(session: Session, where: str, environment: Environment, name: str) -> Iterator[Target]:
-    from lockgate.deploy.kube import kubeconfig
     from lockgate.deploy.kube import target as targets
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.connection import Connection
@@ -155,10 +172,7 @@ def _target(session: Session, where: str, environment: Environment, name: str) -
     from lockgate.deploy.kube.ownership import Owner
     from lockgate.deploy.kube.storage import Storage
 
-    file = environment.kubeconfig or _own_cluster(session, environment)
-    access = kubeconfig.read(
-        file=file, context=environment.context, root=session.root, environ=os.environ
-    )
+    found = access(session, where)
     owner = Owner(
         environment.namespace,
         check_name(name) if name else name_of(session.settings.project, where),
@@ -167,12 +181,12 @@ def _target(session: Session, where: str, environment: Environment, name: str) -
     def waiting(who: str) -> None:
         session.console.say("deploy", f"{people(who)} works on {owner}; waiting for it")
 
-    with Connection(access) as connection:
+    with Connection(found) as connection:
         client = Client(connection)
         yield targets.Target(
             client=client,
             storage=Storage(client, owner, waiting=waiting),
-            context=access.context,
+            context=found.context,
             now=time.time,
             events=Said(session, where),
         )
@@ -188,7 +202,7 @@ class Said:
     """Tells people what happens, a line each."""
 
     def __init__(self, session: Session, env: str) -> None:
-        self._console, self._env = session.console, env
+        self._console, self._session, self._env = session.console, session, env
         self._planned = False
 
     def planned(self, changes: ChangeSet) -> None:
@@ -206,7 +220,7 @@ class Said:
 
     def note(self, words: str) -> None:
         """Print what takes time, or what is left to do."""
-        self._console.say("deploy", of_environment(words, self._env))
+        self._console.say("deploy", of_environment(self._session, self._env, words))
 
 
 def line(change: Change) -> str:
@@ -266,7 +280,7 @@ def prove(
         places.Doors(ways, layers=False) as doors,
     ):
         found = list(descending.verifications(doors, place, digest, text, asked))
-        _require(found, env)
+        _require(found, env, artifact=text)
         # What is applied is read from the very bytes that were verified just now, by their digest.
         artifact, resources = package.read(place, digest, identities=held, name=text)
     images = tuple(PinnedRef.parse(one) for one in artifact.images)
@@ -304,7 +318,7 @@ def preview(ways: Ways, env: str, reference: str, identities: str) -> Preview:
     return Preview(Wanted("", "", "", resources), pinned)
 
 
-def _require(found: list[tuple[str, Verification]], env: str) -> None:
+def _require(found: list[tuple[str, Verification]], env: str, *, artifact: str = "") -> None:
     from lockgate.sign import verify
 
     for name, one in found:
@@ -312,7 +326,12 @@ def _require(found: list[tuple[str, Verification]], env: str) -> None:
             verify.require(one)
         except TrustError as error:
             error.message = f"{name}: {error.message}"
-            error.hint = error.hint or f"`inv verify -e {env} --reference {name}` says why"
+            if name == artifact:
+                # What signs an image anew does not sign manifests.
+                error.hint = (
+                    f"`inv verify -e {env} --reference {name}` shows every requirement; "
+                    f"`inv config.sign -e {env}` signs what `inv config.build -e {env}` made"
+                )
             raise
 
 
@@ -321,7 +340,7 @@ def say_proven(session: Session, proven: Proven | Preview) -> None:
     count, subject = len(proven.wanted.resources), proven.wanted.artifact
     session.console.say(
         "config",
-        f"{Digest(subject).short if subject else 'not packaged yet'}  {quantity(count, 'object')}, "
+        f"{Digest(subject).short if subject else 'rendered'}  {quantity(count, 'object')}, "
         f"{quantity(len(proven.images), 'image')}, all pinned, all verified",
     )
 
@@ -391,8 +410,8 @@ def run(ways: Ways, env: str, proven: Proven, asked: Asked) -> ChangeSet:
         return apply.apply(proven.proof, proven.wanted, there, options(environment, asked))
 
 
-def history(session: Session, env: str) -> tuple[Applied | None, tuple[Applied, ...]]:
-    """Return what is being applied, if that did not come to its end, and what was applied, the newest last.
+def history(session: Session, env: str) -> History:
+    """Return what was applied to an environment's inventory, and what did not come to its end.
 
     Raises:
         UsageError: nothing was.
@@ -403,7 +422,12 @@ def history(session: Session, env: str) -> tuple[Applied | None, tuple[Applied, 
         stored = there.storage.read()
         if not stored.version:
             raise inventory.absent(there.owner)
-    return stored.inventory.pending, stored.inventory.history
+        return inventory.History(
+            inventory=str(there.owner),
+            context=there.context,
+            pending=stored.inventory.pending,
+            applied=stored.inventory.history,
+        )
 
 
 def previous(session: Session, env: str) -> str:
@@ -412,9 +436,9 @@ def previous(session: Session, env: str) -> str:
     Raises:
         UsageError: there is none.
     """
-    pending, past = history(session, env)
-    known = [one.artifact for one in past]
-    now = pending.artifact if pending else known[-1] if known else ""
+    past = history(session, env)
+    known = [one.artifact for one in past.applied]
+    now = past.pending.artifact if past.pending else known[-1] if known else ""
     found = next((one for one in reversed(known) if one != now), "")
     if not found:
         raise UsageError("there is nothing to go back to", hint="`inv deploy.history` lists")

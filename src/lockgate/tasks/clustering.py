@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -78,10 +79,19 @@ def choose(session: Session, name: str) -> Chosen:
     if engine is None:
         raise ToolMissing(
             "a cluster needs a container engine, and none answers",
-            hint="start docker (or podman as root), or name a cluster that you have: `context` under "
-            "`cluster` in `lockgate.yaml`",
+            hint=f"{_engine_hint()}; or name a cluster that you have: `context` under `cluster` in "
+            "`lockgate.yaml`",
         )
     return Chosen(name, why, node=_world(session, engine, name))
+
+
+def _engine_hint() -> str:
+    """Return how to have an engine on this machine."""
+    if shutil.which("dockerd"):
+        return "start docker: as root `systemctl start docker`, or `dockerd &` without systemd"
+    if shutil.which("apt-get"):
+        return "install and start docker: as root `apt-get install docker.io`, and `dockerd &` without systemd"
+    return "install and start docker, or podman as root"
 
 
 def _given(session: Session, name: str, why: str) -> Chosen:

@@ -87,7 +87,7 @@ def reported(body: F) -> F:
             done = body(*args, **kwargs)
             sys.stdout.flush()  # a reader that went away is to show here, and not when Python ends
         except LockgateError as error:
-            _say(error.message, error.hint)
+            _say(error.message, _for_this(error.hint, kwargs))
             raise Exit(code=error.exit_code) from None
         except KeyboardInterrupt:
             _say("stopped by Ctrl-C; what was finished is kept", "")
@@ -99,6 +99,13 @@ def reported(body: F) -> F:
         return done
 
     return task  # type: ignore[return-value]
+
+
+def _for_this(hint: str, typed: dict[str, Any]) -> str:
+    """Return a hint whose commands are for the environment and the target that were typed."""
+    from lockgate.tasks.hinting import as_typed
+
+    return as_typed(hint, env=typed.get("env") or "", target=typed.get("target") or "")
 
 
 def _say(message: str, hint: str) -> None:

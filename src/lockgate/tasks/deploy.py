@@ -72,9 +72,11 @@ def deploy(
         _local(session, component, env, plan=plan, json=json)
         return
     asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout)
-    # A wrong number is said before anything is built, signed or pushed.
+    # A wrong number, and a cluster that nobody knows, are said before anything is built, signed or pushed.
     applying.options(session.settings.target(env)[1], asked)
-    if plan and not artifact and _lacks(session, env):
+    if not plan:
+        applying.access(session, env)
+    elif not artifact and _lacks(session, env):
         return
     ways = _ways(session, authority, insecure)
 
@@ -154,7 +156,7 @@ def _apply(
         session.console.say("deploy", f"{changes.context}  {counts}", started=started, tone="good")
         if not asked.wait_timeout:
             left = "not waited for: `inv deploy.status` says what is ready"
-            session.console.say("deploy", applying.of_environment(left, env))
+            session.console.say("deploy", applying.of_environment(session, env, left))
         session.console.say("deploy", f"{quantity(len(changes.changes), 'object')} read back")
     if json:
         session.emit(changes)
@@ -407,17 +409,22 @@ def delete(
         session.emit(changes)
 
 
-@task(klass=Flags, help=helps("env"))
+@task(klass=Flags, help=helps("env", "json"))
 @reported
-def history(context: Context, env: str = "") -> None:
+def history(context: Context, env: str = "", json: bool = False) -> None:
     """List the artifacts that were applied to the cluster, newest first. Example: inv deploy.history -e dev."""
     from lockgate.oci.digest import Digest
     from lockgate.tasks import applying
     from lockgate.tasks.console import printable
     from lockgate.tasks.session import open_session
 
-    pending, past = applying.history(open_session(), env)
-    rows = [("pending", pending)] if pending else []
+    session = open_session()
+    found = applying.history(session, env)
+    if json:
+        session.emit(found)
+        return
+    past = found.applied
+    rows = [("pending", found.pending)] if found.pending else []
     rows += [("current" if one is past[-1] else "before", one) for one in reversed(past)]
     for word, one in rows:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))

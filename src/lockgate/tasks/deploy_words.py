@@ -64,4 +64,8 @@ def inventory_line(one: InventoryBrief) -> str:
         return f"{one.inventory:<40} unreadable: {printable(one.error)}"
     day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.applied)) if one.artifact else "-"
     told = f"{one.source or '-'}  {one.revision or '-'}" if one.artifact else "-"
+    if one.holder:
+        told = f"{told}  {one.holder} works on it"
+    elif one.pending:
+        told = f"{told}  interrupted: {Digest(one.pending).short} was not applied to its end"
     return f"{one.inventory:<40} {one.objects:>5} objects  {day:<16}  {printable(told)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.base.canonical import Record, encode
-from lockgate.base.errors import LockgateError, UsageError
+from lockgate.base.errors import LockgateError, Stale, UsageError
 from lockgate.base.files import atomic_write
 from lockgate.base.settings import Settings
 from lockgate.gate.decide import decide, lapses_at
@@ -65,6 +65,33 @@ def judge(session: Session, report: Report, component: str, env: str, now: int) 
     )
     session.cache.keep("gate", f"{component}-{name}", depends, made)
     return made
+
+
+def require_current(session: Session, decision: Decision, env: str, now: int) -> None:
+    """Return when a permission that was kept is one of today's: for this environment, with waivers that still stand.
+
+    Raises:
+        Stale: it was given under another threshold, or a waiver that it rests on is no longer in the file.
+        UsageError: the waivers cannot be read.
+    """
+    name, environment = session.settings.target(env)
+    hint = f"run `inv scan -e {name} sign -e {name}`"
+    if (decision.environment, decision.threshold) != (name, from_environment(environment)):
+        raise Stale(
+            f"the verdict on {decision.component} was given when {name} tolerated something else",
+            hint=hint,
+        )
+    if not decision.waived:
+        return
+    read = _reader(session, waivers_file(session), now)
+    standing = read(environment.waiver_max_days)
+    for one in decision.waived:
+        if one.waiver not in standing:
+            raise Stale(
+                f"the verdict on {decision.component} rests on waiver {one.waiver.id}, which is no longer in "
+                f"{session.settings.waivers} as it was",
+                hint=hint,
+            )
 
 
 def waivers_file(session: Session) -> bytes:

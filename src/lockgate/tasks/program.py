@@ -22,6 +22,7 @@ from invoke.program import Program
 
 from lockgate import __version__
 from lockgate.tasks import namespace
+from lockgate.tasks.command import SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,6 +42,10 @@ class Lockgate(Program):
         if missing is not None:
             task, flag = missing
             _complain(f"`{flag}` of `{task}` has no value", f"`inv --help {task}` explains it")
+        foreign = without_flag(self.core.unparsed, self._once.contexts.values())
+        if foreign is not None:
+            task, flag = foreign
+            _complain(f"`{task}` has no `{flag}`", f"`inv --help {task}` explains it")
         try:
             self._parse()
         except ParseError as error:
@@ -163,6 +168,34 @@ def without_value(
                 return task, flag
             due = "" if equals else flag
     return (task, due) if due else None
+
+
+def without_flag(words: Sequence[str], contexts: Iterable[ParserContext]) -> tuple[str, str] | None:
+    """Return the first task with a short flag behind it that is another task's; None without any.
+
+    Invoke has such letters of its own, and takes them there: `inv deploy.repair -p` would be no plan, but a repair
+    with a terminal, and `inv deploy.stop -e dev` would look for a task `dev`.
+    """
+    named = {name: one for one in contexts for name in _names(one)}
+    current, task, due = None, "", False
+    for word in words:
+        if due:
+            due = False
+        elif word in named:
+            current, task = named[word], word
+        elif current is not None and word.startswith("--"):
+            due = word in current.flags and current.flags[word].takes_value
+        elif current is not None and word.startswith("-"):
+            for at, letter in enumerate(word[1:], 1):
+                flag = f"-{letter}"
+                if flag not in current.flags:
+                    if letter in SHORT.values():
+                        return task, flag
+                    break
+                if current.flags[flag].takes_value:
+                    due = at == len(word) - 1
+                    break
+    return None
 
 
 def _complain(message: str, hint: str) -> NoReturn:

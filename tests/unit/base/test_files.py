@@ -136,7 +136,7 @@ def test_a_kill_in_the_middle_leaves_the_old_content(tmp_path: Path) -> None:
         "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
         "files.atomic_write(Path(sys.argv[1]), b'new')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(path)], timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script, str(path)], timeout=120, check=False)
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
     atomic_write(path, b"newer")
@@ -223,7 +223,7 @@ def test_a_lock_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
         "        counter.write_text(str(int(counter.read_text()) + 1))\n"
     )
     children = [subprocess.Popen([sys.executable, "-c", script, str(counter)]) for _ in range(2)]
-    assert [child.wait(timeout=30) for child in children] == [0, 0]
+    assert [child.wait(timeout=120) for child in children] == [0, 0]
     assert counter.read_text() == "200"
 
 
@@ -239,9 +239,9 @@ def test_who_waits_is_told_once(tmp_path: Path) -> None:
     with exclusive(tmp_path / "lock", waiting=lambda: order.append("never")):
         other = threading.Thread(target=second)
         other.start()
-        assert told.wait(timeout=10)
+        assert told.wait(timeout=60)
         order.append("first")
-    other.join(timeout=10)
+    other.join(timeout=60)
     assert order == ["first", "second"]
 
 
@@ -252,7 +252,7 @@ def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
         "with exclusive(Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "lock")], timeout=30, check=False)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "lock")], timeout=120, check=False)
     with exclusive(tmp_path / "lock", waiting=lambda: pytest.fail("the lock is still held")):
         pass
 

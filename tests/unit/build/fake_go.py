@@ -1,7 +1,8 @@
 """A Go in miniature: it "compiles" a main package into a text that says what it was made from.
 
 It runs as a program. What a test wants of it stands in files of the module's folder: `says` is printed on stderr and
-ends it with an error, `sleeps` makes it hang, `log` of the folder above gets a line for every compilation.
+ends it with an error, `sleeps` makes it hang, `log` of the folder above gets a line for every compilation; `fails` there
+is how many downloads break off.
 """
 
 GO = """\
@@ -30,6 +31,11 @@ elif verb == "build":
         print(package.strip("./") or "main", file=sys.stderr, flush=True)
     if (here / "sleeps").exists():
         time.sleep(60)
+    if (here.parent / "fails").exists():
+        left = int((here.parent / "fails").read_text())
+        (here.parent / "fails").write_text(str(left - 1))
+        if left:
+            sys.exit('go: example.org/a@v1: Get "https://p/": read: connection reset by peer')
     if (here / "says").exists():
         sys.stderr.write((here / "says").read_text())
         sys.exit(1)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.build import fake_go
 
-from lockgate.base.errors import CommandFailed, UsageError
+from lockgate.base.errors import CommandFailed, MirrorError, UsageError
+from lockgate.build import go_build
 from lockgate.build.go import Go
 from lockgate.build.go_build import build, contained
 from lockgate.build.go_program import Built, Module, finished
@@ -153,6 +154,32 @@ def test_a_failure_leaves_nothing(bench: Bench) -> None:
 
     assert not list((bench.cache / "tools").glob(".partial-*"))
     assert bench.build()["tool"].path.is_file()
+
+
+def test_a_download_that_breaks_off_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice, and what comes then counts; a proxy that goes on failing is an error."""
+    paused: list[float] = []
+    monkeypatch.setattr("lockgate.build.go_build.time.sleep", paused.append)
+    (bench.folder.parent / "fails").write_text("2")
+
+    assert bench.build()["tool"].path.is_file()
+    assert paused == list(go_build.PAUSES)
+    assert len(bench.compiled()) == 3
+
+    (bench.folder.parent / "fails").write_text("3")
+    with pytest.raises(MirrorError, match="connection reset by peer"):
+        bench.build(bench.module(platform="linux/arm64"))
+
+
+def test_a_proxy_that_refuses_is_asked_once(bench: Bench) -> None:
+    """That downloads are turned off, or a certificate is not trusted, does not pass."""
+    (bench.folder / "says").write_text("a@v1: module lookup disabled by GOPROXY=off\n")
+    with pytest.raises(MirrorError) as caught:
+        bench.build()
+    assert not caught.value.retryable
+    assert len(bench.compiled()) == 1
 
 
 def test_two_runs_do_the_work_once(bench: Bench) -> None:

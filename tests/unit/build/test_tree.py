@@ -137,9 +137,10 @@ def test_a_folder_that_cannot_be_listed_is_told(
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(UsageError, match="a cannot be read: Permission denied"):
-        source_files(tmp_path, ())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(UsageError, match="a cannot be read: Permission denied"):
+            source_files(tmp_path, ())
 
 
 def test_links_are_listed_and_not_followed(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_without_a_kustomization_nothing_is_made(tmp_path: Path) -> None:
 
 def test_many_at_once_agree(overlay: Path) -> None:
     """Of several runs that start together one makes the secret, and all go on with that one."""
-    barrier = threading.Barrier(8, timeout=30)
+    barrier = threading.Barrier(8, timeout=60)
     seen: list[str] = []
 
     def run() -> None:
@@ -112,7 +112,7 @@ def test_many_at_once_agree(overlay: Path) -> None:
     for one in threads:
         one.start()
     for one in threads:
-        one.join(timeout=30)
+        one.join(timeout=60)
     assert len(seen) == 8
     assert len(set(seen)) == 1
     assert sorted(os.listdir(overlay / "secrets")) == [".gitignore", "key", "password"]

@@ -182,6 +182,15 @@ def test_trivy_sees_no_value_of_a_secret_and_a_digest_for_each_component() -> No
     assert "app@sha256:" in shown
 
 
+@pytest.mark.parametrize("data", [None, [{"a": "b"}], "hidden", 7])
+def test_a_secret_whose_data_is_no_mapping_is_judged_as_well(data: object) -> None:
+    """The schemas say what is wrong with it; nothing of it is shown."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "todo"}}
+    judges = Judges({"s": [("data", "it is a list and must be an object")]})
+    assert not run(secret | {"data": data}, judges=judges).passed
+    assert b"hidden" not in b"".join(judges.files.values())
+
+
 def test_the_seal_of_an_encrypted_object_is_no_field() -> None:
     """Nobody needs the keys to check manifests, and no judge sees what SOPS adds."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "todo"}}

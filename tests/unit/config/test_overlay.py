@@ -170,3 +170,36 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text(text)
     with pytest.raises(UsageError, match="names files, which is a folder"):
         overlay.look(tmp_path)
+
+
+def test_what_a_plugin_reads_is_found(tmp_path: Path) -> None:
+    """A change of it would neither be noticed nor be said to be uncommitted else."""
+    kind = "apiVersion: builtin\nmetadata: {name: x}\nkind: "
+    inline = "".join(
+        f"  {line}\n" for line in f"{kind}PatchTransformer\npath: in.yaml".splitlines()
+    )
+    write(
+        tmp_path,
+        kustomization_yaml=f"transformers:\n- p/t.yaml\n- p/s.yaml\n- |\n{inline}generators: [p/g.yaml]\n",
+        p__t_yaml=f"{kind}ReplacementTransformer\nreplacements: [{{path: r.yaml}}]\n",
+        p__s_yaml=f"{kind}PatchStrategicMergeTransformer\npaths: [s.yaml, '{{a: b}}\n\n']\n",
+        p__g_yaml=f"{kind}SecretGenerator\nfiles: [key=g.txt]\nenvs: [g.env]\n",
+        in_yaml="",
+        r_yaml="",
+        s_yaml="",
+    )
+    (tmp_path / "g.txt").touch()
+    with pytest.raises(UsageError, match=r"names g\.env, which is not there"):
+        overlay.look(tmp_path)
+    (tmp_path / "g.env").touch()
+    names = {one.relative_to(tmp_path).as_posix() for one in overlay.look(tmp_path).files}
+    plugins = {"p/t.yaml", "p/s.yaml", "p/g.yaml"}
+    assert names == {
+        "kustomization.yaml",
+        "in.yaml",
+        "r.yaml",
+        "s.yaml",
+        "g.txt",
+        "g.env",
+        *plugins,
+    }

@@ -355,9 +355,10 @@ def test_an_image_is_no_artifact(shelf: Shelf) -> None:
 
 
 def test_what_is_not_there_is_an_error(shelf: Shelf) -> None:
-    """By digest."""
+    """By digest; and it is no artifact."""
     with pytest.raises(UsageError, match="is not there"):
         shelf.read("sha256:" + "0" * 64)
+    assert not package.is_artifact(shelf.layout, "sha256:" + "0" * 64)
 
 
 def test_an_encrypted_artifact_names_its_images_and_nothing_else(shelf: Shelf) -> None:

@@ -38,6 +38,13 @@ def test_a_file_without_images_gets_them_at_its_end() -> None:
     )
 
 
+def test_an_image_that_stands_twice_is_refused() -> None:
+    """The second one would keep its old digest, and kustomize goes through them in their order."""
+    old = f"images:\n- name: app\n- name: app\n  digest: {TWO}\n"
+    with pytest.raises(UsageError, match="cannot be changed in place"):
+        update(old, APP)
+
+
 def test_only_the_digest_changes() -> None:
     """Comments, quotes and order of an entry stay."""
     old = f"""\

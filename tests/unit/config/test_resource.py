@@ -48,6 +48,7 @@ def test_an_object_of_the_core_has_no_group() -> None:
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: 7}\n", "Pod has no name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: ../a}\n", "has the name '../a'"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a__b}\n", "has the name 'a__b'"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: 'a_:b'}\n", "has the name 'a_:b'"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: B}\n", "namespace 'B'"),
         ("apiVersion: a/b/c\nkind: Pod\nmetadata: {name: a}\n", "apiVersion 'a/b/c' is none"),
         ("apiVersion: v1\nkind: a pod\nmetadata: {name: a}\n", "kind 'a pod' is none"),

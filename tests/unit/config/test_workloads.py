@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockgate.config import rules
 from lockgate.config.resource import of
 from lockgate.config.workloads import Resources, matches
 
@@ -98,6 +99,21 @@ def test_expressions(operator: str, values: Any, expected: tuple[bool, bool]) ->
     """The four operators, for a pod that has the label and one that has not; an unknown one matches nothing."""
     selector = {"matchExpressions": [{"key": "a", "operator": operator, "values": values}]}
     assert (matches(selector, {"a": "x"}), matches(selector, {})) == expected
+
+
+@pytest.mark.parametrize("value", [None, 5, "a", ["a"], {"a": 1}])
+def test_what_has_another_form_is_left_to_the_schemas(value: Any) -> None:
+    """No rule breaks off at it."""
+    expression = {"key": value, "operator": "In", "values": value}
+    matches({"matchExpressions": [expression]}, {"a": "b", "5": "c"})
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"containers": [], "securityContext": {"sysctls": [{"name": value}]}},
+    }
+    found = rules.judge([of(pod, "test")], components={}, development=True, path="k8s")
+    assert any("sysctls[0]" in one.title for one in found)
 
 
 @pytest.mark.parametrize(

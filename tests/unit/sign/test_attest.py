@@ -457,7 +457,7 @@ def test_two_signers_at_once_lose_nothing(world: World) -> None:
     start = threading.Barrier(len(signers))
 
     def sign(one: LocalSigner) -> None:
-        start.wait(10)
+        start.wait(60)
         world.sign(one)
 
     threads = [threading.Thread(target=sign, args=(one,)) for one in signers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -10,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.base.errors import SignatureInvalid
-from lockgate.sign import dsse
+from lockgate.sign import bundle, dsse
+from lockgate.sign.keyless import material
 from lockgate.sign.statement import PAYLOAD_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_the_encoding_is_that_of_the_protocol() -> None:
@@ -72,3 +77,10 @@ def test_base64_has_one_form(text: str) -> None:
     envelope = msgspec.structs.replace(dsse.build(b"{}", b"s"), payload=text)
     with pytest.raises(SignatureInvalid, match="base64"):
         dsse.open_envelope(envelope)
+
+
+@pytest.mark.parametrize("read", [dsse.parse, bundle.parse, material.parse])
+def test_what_would_fill_the_memory_is_not_read(read: Callable[[bytes], object]) -> None:
+    """Whoever may push can write megabytes of empty lists, each of which takes many times its bytes."""
+    with pytest.raises(SignatureInvalid, match="has more than 10000 parts"):
+        read(b'{"signatures":[' + b"[]," * 20_000 + b"[]]}")

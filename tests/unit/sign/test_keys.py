@@ -225,14 +225,14 @@ def test_many_first_uses_at_once_make_one_key(tmp_path: Path) -> None:
     start = threading.Barrier(8)
 
     def use() -> None:
-        start.wait(10)
+        start.wait(60)
         found.append(development_key(tmp_path / "keys").fingerprint)
 
     threads = [threading.Thread(target=use) for _ in range(8)]
     for one in threads:
         one.start()
     for one in threads:
-        one.join(30)
+        one.join(60)
     assert len(found) == 8
     assert len(set(found)) == 1
 

@@ -123,3 +123,12 @@ def test_a_changed_base_is_refused(layout: Layout) -> None:
 
     with pytest.raises(DigestMismatch):
         lineage.base(layout, made.digest)
+
+
+@pytest.mark.parametrize("base", ["sha512:" + "a" * 128, "latest", "../../x"])
+def test_a_base_by_another_algorithm_cannot_be_told(base: str, layout: Layout) -> None:
+    """What is not looked up by sha256 is said to be so, and is no error of whoever verifies."""
+    found = lineage.base(layout, index(layout, manifest(layout, b"app", base=base)))
+
+    assert isinstance(found, str)
+    assert "no digest of sha256" in found

@@ -121,7 +121,12 @@ class Act:
         elif finding.cleanup:
             self._clean(finding)
         applied = client.apply(
-            one.kind, one.id, one.body, dry_run=False, force=self._options.take_over
+            one.kind,
+            one.id,
+            one.body,
+            dry_run=False,
+            force=self._options.take_over,
+            check=self._held.check,
         )
         self._tokens[one.id] = ownership.token(one.digest, applied.body)
         state = state_of(applied.body, now=self._target.now(), rules=self._options.rules)
@@ -166,7 +171,9 @@ class Act:
             metadata = seen["metadata"]
             uid, version = metadata["uid"], metadata["resourceVersion"]
             try:
-                left = self._client.delete(one.kind, one.id, uid=uid, version=version)
+                left = self._client.delete(
+                    one.kind, one.id, uid=uid, version=version, check=self._held.check
+                )
             except Conflict:
                 now = self._client.get(one.kind, one.id)
                 if now is None:
@@ -231,8 +238,8 @@ def await_ready(
     unready = [one for one in findings if not one.is_ready]
     if not unready or not options.wait:
         return
-    words = "1 object" if len(unready) == 1 else f"{len(unready)} objects"
-    target.events.note(f"waits until {words} are ready, for {options.wait:g} s at most")
+    words = "1 object is" if len(unready) == 1 else f"{len(unready)} objects are"
+    target.events.note(f"waits until {words} ready, for {options.wait:g} s at most")
     wait.until_ready(
         target.client,
         [wait.Target(one.desired.kind, one.desired.id) for one in unready],

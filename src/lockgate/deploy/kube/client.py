@@ -18,7 +18,7 @@ from lockgate.deploy.kube.answers import Applied, Body, Clock, Page
 from lockgate.deploy.kube.ownership import MANAGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lockgate.config.resource import ResourceId
     from lockgate.deploy.kube.connection import Answer, Transport
@@ -68,7 +68,14 @@ class Client:
         return self._kinds
 
     def apply(
-        self, kind: Kind, one: ResourceId, body: Mapping[str, Any], *, dry_run: bool, force: bool
+        self,
+        kind: Kind,
+        one: ResourceId,
+        body: Mapping[str, Any],
+        *,
+        dry_run: bool,
+        force: bool,
+        check: Callable[[], None] | None = None,
     ) -> Applied:
         """Apply an object on the server's side (Server-Side Apply); unknown fields are refused.
 
@@ -78,6 +85,7 @@ class Client:
             body: what should be; fields that are not in it and were ours are removed.
             dry_run: only say what would be.
             force: take fields over from other managers.
+            check: raises when it must not be tried again: after a while the inventory is somebody else's.
 
         Raises:
             Conflict: another manager owns fields; or the namespace is being deleted.
@@ -94,23 +102,29 @@ class Client:
             body=msgspec.json.encode(body),
             media=_APPLY,
             secret=is_secret(one),
+            check=check,
         )
         return Applied(_decode(answer), answer.status == 201)
 
     def get(self, kind: Kind, one: ResourceId) -> Body | None:
-        """Return an object as it is; None when there is none."""
+        """Return an object as it is; None when there is none.
+
+        Raises:
+            ClusterError: with status 404: its kind is not served in this version.
+        """
         answer = self._send("GET", kind.path(one.namespace, one.name), what=one.label, missing=True)
         return None if answer.status == 404 else _decode(answer)
 
     def create(
         self, kind: Kind, one: ResourceId, body: Mapping[str, Any], *, dry_run: bool = False
     ) -> Body:
-        """Create an object that must not exist.
+        """Create an object that must not exist; unknown fields are refused.
 
         Raises:
             Conflict: it exists; its reason is `AlreadyExists`.
         """
-        query = {"fieldManager": MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if dry_run else {}
         answer = self._send(
             "POST",
             f"{kind.path(one.namespace)}?{urlencode(query)}",
@@ -148,7 +162,15 @@ class Client:
         )
         return _decode(answer)
 
-    def delete(self, kind: Kind, one: ResourceId, *, uid: str, version: str = "") -> Body | None:
+    def delete(
+        self,
+        kind: Kind,
+        one: ResourceId,
+        *,
+        uid: str,
+        version: str = "",
+        check: Callable[[], None] | None = None,
+    ) -> Body | None:
         """Delete an object, and in the background what it owns.
 
         Args:
@@ -156,12 +178,14 @@ class Client:
             one: what it is.
             uid: which one; another one of the same name is left alone.
             version: its resource version when it must not have changed since.
+            check: as `apply`.
 
         Returns:
             None when it is gone; else the object that waits for its finalizers or its pods.
 
         Raises:
             Conflict: it has another uid or version.
+            ClusterError: with status 404: its kind is not served in this version.
         """
         conditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
         answer = self._send(
@@ -177,6 +201,8 @@ class Client:
                 }
             ),
             missing=True,
+            secret=is_secret(one),
+            check=check,
         )
         if answer.status == 404:
             return None
@@ -269,14 +295,17 @@ class Client:
         accept: str = "application/json",
         missing: bool = False,
         secret: bool = False,
+        check: Callable[[], None] | None = None,
     ) -> Answer:
-        """Make a request, again while that may help; 404 is an answer where `missing` says so."""
+        """Make a request, again while that may help; that an object is not there is an answer where `missing` says so."""
         until, attempt, pause = self.clock.monotonic() + self._patience, 0, 0.1
         while True:
             attempt += 1
             try:
                 answer = self._transport.send(method, path, body=body, media=media, accept=accept)
-                if answer.status < 300 or (missing and answer.status == 404):
+                if answer.status < 300 or (
+                    missing and answer.status == 404 and faults.is_absent(answer.body)
+                ):
                     return answer
                 raise faults.refused(
                     answer.status,
@@ -298,6 +327,8 @@ class Client:
                     raise
                 self.clock.sleep(wait)
                 pause = min(pause * 2, 2.0)
+                if check is not None:
+                    check()
 
 
 def is_secret(one: ResourceId) -> bool:

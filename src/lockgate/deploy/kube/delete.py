@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lockgate.deploy.kube.target import Target
 
 _LOOKS = 5
+_SHOWN = 10
+"""Kinds that one message names."""
 
 
 def plan(target: Target, options: Options) -> ChangeSet:
@@ -151,7 +153,8 @@ def _delete(
 def repair(target: Target, namespaces: Iterable[str], options: Options) -> inventory.Inventory:
     """Write the record anew from the objects that carry its labels; what it names already is kept.
 
-    Whoever wrote it before, it is ours after. The history is lost when it cannot be read.
+    Whoever wrote it before, it is ours after. The history is lost when it cannot be read. Where this user may not
+    look, somebody else may have applied objects of it: that is told.
 
     Args:
         target: the inventory.
@@ -163,21 +166,27 @@ def repair(target: Target, namespaces: Iterable[str], options: Options) -> inven
         UsageError: there is neither a record nor an object of it.
         ClusterError: the cluster is out of reach; the record stays as it is.
     """
-    found = scan.labelled(
-        target.client, target.owner, {*namespaces, target.owner.namespace}, workers=options.workers
-    )
+    places = sorted({*namespaces, target.owner.namespace})
+    found = scan.labelled(target.client, target.owner, places, workers=options.workers)
     version = target.storage.version()
     known = inventory.Inventory(namespace=target.owner.namespace, name=target.owner.name)
     # A cluster that does not answer is another thing than a record that cannot be read.
     with contextlib.suppress(InventoryLost):
         known = target.storage.read(whoever_wrote=True).inventory
-    if not found and not version:
+    if not found.entries and not version:
         raise UsageError(
             f"there is no inventory {target.owner}, and nothing carries its labels",
             hint="`inv deploy.inventories` lists those that there are",
         )
-    made = inventory.united(known, found)
+    made = inventory.united(known, found.entries)
     target.storage.put(made, version, beat=None, anew=True)
+    outside = f"outside of {', '.join(places)}"
+    for where, kinds in (("", found.unseen), (outside, found.partly)):
+        if kinds:
+            more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
+            target.events.note(
+                f"this user may not list, and nobody looked for, {', '.join(kinds[:_SHOWN])}{more} {where}".rstrip()
+            )
     return made
 
 

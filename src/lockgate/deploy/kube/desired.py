@@ -110,9 +110,13 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 def _encoded(one: ResourceId, texts: Any) -> dict[str, str]:
-    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+    if not isinstance(texts, dict):
+        raise UsageError(f"{one.label}: `stringData` is no mapping", hint="write one key a line")
+    wrong = [key for key, text in texts.items() if not isinstance(text, str)]
+    if wrong:
         raise UsageError(
-            f"{one.label}: `stringData` holds something that is no text", hint="write it in quotes"
+            f"{one.label}: what is behind `stringData.{wrong[0]}` is no text",
+            hint="write it in quotes",
         )
     return {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
 

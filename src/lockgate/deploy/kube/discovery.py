@@ -10,6 +10,7 @@ import msgspec
 
 from lockgate.base.canonical import Foreign
 from lockgate.base.errors import ClusterError, UsageError
+from lockgate.base.settings import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -114,15 +115,22 @@ class Kinds:
         found = self.find(one.group, one.kind, version)
         if found is not None:
             return found
-        others = self._versions.get((one.group, one.kind))
-        hint = (
-            f"it serves it as {', '.join(kind.api_version for kind in others.values())}"
-            if others
-            else "bring its CustomResourceDefinition in the same artifact, or install what brings it"
-        )
         raise UsageError(
-            f"{one.label}: the cluster does not know {one.kind} of {api_version}", hint=hint
+            f"{one.label}: the cluster does not know {one.kind} of {api_version}",
+            hint=self._instead(one),
         )
+
+    def _instead(self, one: ResourceId) -> str:
+        """Return what helps where a kind is not served: another version, another spelling, or its definition."""
+        others = self._versions.get((one.group, one.kind))
+        if others:
+            return f"it serves it as {', '.join(kind.api_version for kind in others.values())}"
+        meant = nearest(
+            one.kind, sorted(kind for group, kind in self._versions if group == one.group)
+        )
+        bring = "bring its CustomResourceDefinition in the same artifact, or install what brings it"
+        # No definition can bring a kind into the core group.
+        return " ".join(part for part in (meant, bring if one.group or not meant else "") if part)
 
     def with_definitions(self, definitions: Iterable[Mapping[str, Any]]) -> Kinds:
         """Return these and the kinds that CustomResourceDefinitions bring, where they are not served yet."""

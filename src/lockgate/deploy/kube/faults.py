@@ -30,6 +30,8 @@ _LONGEST = 600
 """Most characters of a server's text that are shown."""
 
 MANAGER_CONFLICT = "FieldManagerConflict"
+CORRECT = "correct it in its manifest"
+"""The hint where the object itself is wrong, and not where it lies or who asks."""
 
 
 class Cause(Foreign, frozen=True):
@@ -61,6 +63,17 @@ def status_of(body: bytes) -> Status:
         return msgspec.json.decode(body, type=Status)
     except msgspec.MsgspecError:
         return Status(message=body[:_LONGEST].decode("utf-8", "replace").strip())
+
+
+def is_absent(body: bytes) -> bool:
+    """Return whether an answer with status 404 says that there is no such object.
+
+    It names the object then. Another one says that nothing is served under this path, as in a version of a
+    CustomResourceDefinition that is served no more, or comes from something between: there it says nothing about the
+    object, which may live on.
+    """
+    status = status_of(body)
+    return status.reason == "NotFound" and status.details is not None and bool(status.details.name)
 
 
 def refused(
@@ -108,7 +121,7 @@ def refused(
     if code in (400, 403, 413, 422) or typed:
         return Rejected(
             f"{what} is refused: {_problem(text, causes, typed, secret)}",
-            hint="correct it in its manifest"
+            hint=CORRECT
             if not _DENIED.search(text)
             else "the cluster's policy says no; correct the manifest, or ask who owns the policy",
             **common,
@@ -171,7 +184,8 @@ def _problem(
         fields = [one.field for one in causes if one.field]
         unknown = _UNKNOWN_FIELD.findall(text)
         fields += [first or second for first, second in unknown]
-        fields += _FIELD.findall(typed[1]) if typed else []
+        # Behind the first field that has a wrong value stands the value.
+        fields += _FIELD.findall(typed[1].partition(", got ")[0]) if typed else []
         immutable = " (it is immutable)" if "immutable" in text else ""
         return (
             f"{', '.join(fields)}{immutable}"

@@ -97,6 +97,19 @@ class Applied(Record, frozen=True):
     """How many objects it has."""
 
 
+class History(Record, frozen=True):
+    """What was applied to one inventory."""
+
+    inventory: str
+    """`NAMESPACE/NAME`."""
+    context: str
+    """Name of the cluster."""
+    pending: Applied | None
+    """What is being applied, or did not come to its end."""
+    applied: tuple[Applied, ...]
+    """What was applied to its end, the newest last."""
+
+
 class Inventory(Record, frozen=True):
     """What one inventory holds."""
 

@@ -2,8 +2,8 @@
 
 As kubectl finds them (client-go, `tools/clientcmd`): the file that is named, else the files of `KUBECONFIG`, the
 first one that knows a name winning, else `~/.kube/config`, else the account that a pod was given. Unlike kubectl,
-the current context is not taken where there are several, and a server whose certificate is not to be checked is
-refused.
+the current context is not taken where there are several, a server whose certificate is not to be checked is refused,
+and a pod's account is not taken where KUBECONFIG names files and none of them is there.
 """
 
 from __future__ import annotations
@@ -145,17 +145,25 @@ def read(*, file: str = "", context: str = "", root: Path, environ: Mapping[str,
 
     Raises:
         UsageError: there is no kubeconfig, it cannot be read, or it has no such context.
+        StorageError: nobody can say whether it is there.
     """
     paths = _paths(file, root, environ)
-    found = [path for path in paths if path.is_file()]
+    found = [path for path in paths if _is_there(path)]
     if not found:
-        if not file and not context and environ.get("KUBERNETES_SERVICE_HOST"):
+        named = file or context or environ.get("KUBECONFIG")
+        if not named and environ.get("KUBERNETES_SERVICE_HOST"):
             return _account(environ)
         raise UsageError(
             f"there is no kubeconfig: {', '.join(map(str, paths))}",
-            hint="set `kubeconfig` of the environment in `lockgate.yaml`, or the variable KUBECONFIG",
+            hint=_missing_hint(file, context),
         )
     return _select([(path, _parse(path)) for path in found], context)
+
+
+def _missing_hint(file: str, context: str) -> str:
+    name = "set `kubeconfig` of the environment in `lockgate.yaml`, or the variable KUBECONFIG"
+    # Where neither is set, the cluster of `inv cluster.up` is the first that is looked for.
+    return name if file or context else f"`inv cluster.up` makes a cluster; for another one {name}"
 
 
 def _paths(file: str, root: Path, environ: Mapping[str, str]) -> list[Path]:
@@ -166,6 +174,13 @@ def _paths(file: str, root: Path, environ: Mapping[str, str]) -> list[Path]:
             return [root / file]
     named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return [Path(part) for part in named] or [Path(environ.get("HOME", "/")) / ".kube" / "config"]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder above it that may not be read, or a name that is too long
+        raise storage_error(error, path) from error
 
 
 def _parse(path: Path) -> _File:

@@ -16,6 +16,7 @@ from lockgate.deploy.kube.client import is_secret
 from lockgate.deploy.kube.drift import differences, has_drifted
 from lockgate.deploy.kube.model import Action, Change
 from lockgate.deploy.kube.ready import state_of
+from lockgate.deploy.kube.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -152,7 +153,11 @@ class Looker:
         return state_of(body, now=self._now(), rules=self._options.rules).is_ready
 
     def findings(
-        self, desired: Sequence[Desired], live: Live, waits: Mapping[ResourceId, str]
+        self,
+        desired: Sequence[Desired],
+        live: Live,
+        waits: Mapping[ResourceId, str],
+        elsewhere: str = "",
     ) -> list[Finding]:
         """Say of each object what would happen to it.
 
@@ -160,6 +165,7 @@ class Looker:
             desired: what should be, in apply order.
             live: what was seen.
             waits: objects that the cluster cannot be asked about yet, with what they wait for.
+            elsewhere: a namespace that exists, to try those in that wait for nothing but theirs.
 
         Raises:
             Rejected, Conflict, Forbidden, Immutable: objects that could not be applied; all are named.
@@ -173,14 +179,13 @@ class Looker:
                 found[one.id] = Finding(
                     one, "created", note=f"after {waits[one.id]}", waits_for=waits[one.id]
                 )
+                if elsewhere and waits[one.id] == f"Namespace/{one.id.namespace}":
+                    ask.append(one)
             else:
                 ask.append(one)
 
         def look(one: Desired) -> Finding | LockgateError:
-            try:
-                return self._ask(one, live.bodies.get(one.id))
-            except (Rejected, Conflict, Immutable) as error:
-                return error
+            return self._result(one, live.bodies.get(one.id), found.get(one.id), elsewhere)
 
         refused: list[LockgateError] = []
         for one, result in crew.each(look, ask, workers=self._options.workers):
@@ -191,6 +196,18 @@ class Looker:
         if refused:
             raise _together(refused)
         return [found[one.id] for one in desired]
+
+    def _result(
+        self, one: Desired, live: Body | None, waiting: Finding | None, elsewhere: str
+    ) -> Finding | LockgateError:
+        """Return what would happen to an object, or why it could not be applied."""
+        try:
+            if waiting is None:
+                return self._ask(one, live)
+            rehearse(self._client, one, elsewhere)
+        except (Rejected, Conflict, Immutable) as error:
+            return error
+        return waiting
 
     def _ask(self, one: Desired, live: Body | None) -> Finding:
         """Let the server say what an apply would do.

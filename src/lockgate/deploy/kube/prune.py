@@ -7,16 +7,17 @@ be kept; and when it is the very one, and in the very version, that was judged.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lockgate.base.errors import Conflict, Forbidden, UsageError
+from lockgate.base.errors import ClusterError, Conflict, Forbidden, UsageError
 from lockgate.config.order import place
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, ownership
+from lockgate.deploy.kube.discovery import CRD
 from lockgate.deploy.kube.model import Action, Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lockgate.deploy.kube.answers import Body
     from lockgate.deploy.kube.client import Client
@@ -45,9 +46,15 @@ class Stale:
     """How many objects go with it that the inventory does not hold."""
 
     @property
+    def stays(self) -> bool:
+        """Whether it is there after, and still in the inventory."""
+        return self.action == "skipped" and not self.is_released
+
+    @property
     def change(self) -> Change:
         """The line about it."""
-        more = f"and {self.cascade} objects with it" if self.cascade else ""
+        count = "1 object" if self.cascade == 1 else f"{self.cascade} objects"
+        more = f"and {count} with it" if self.cascade else ""
         return Change(
             id=self.entry.id,
             action=self.action,
@@ -65,13 +72,17 @@ class Judge:
         self._spares_home = spares_home
 
     def decide(
-        self, stale: Sequence[tuple[Entry, Kind | None]], bodies: dict[ResourceId, Body]
+        self,
+        stale: Sequence[tuple[Entry, Kind | None]],
+        bodies: dict[ResourceId, Body],
+        wanted: Iterable[ResourceId] = (),
     ) -> list[Stale]:
         """Judge entries, in the order of deletion.
 
         Args:
             stale: entries with their kinds; None for a kind that is not served.
             bodies: objects that carry our labels; others are asked for.
+            wanted: what should be; where one of these lies stays.
         """
 
         def judge(pair: tuple[Entry, Kind | None]) -> Stale:
@@ -81,11 +92,31 @@ class Judge:
             return self.judge(entry, kind, bodies.get(entry.id) or self._client.get(kind, entry.id))
 
         found = [one for _, one in crew.each(judge, stale, workers=self._options.workers)]
+        stay = [*wanted, *(one.entry.id for one in found if one.stays)]
+        for one in found:
+            if one.action == "deleted" and not one.is_released:
+                self.spare(one, stay)
         ids = {one.entry.id for one in found if one.action == "deleted"}
         for one in found:
             if one.action == "deleted" and not one.is_released:
                 one.cascade = self._cascade(one, ids)
         return sorted(found, key=lambda one: place(one.entry.id), reverse=True)
+
+    def spare(self, one: Stale, stay: Iterable[ResourceId]) -> bool:
+        """Leave a namespace or a definition that would take with it what stays; return whether it is left."""
+        held = next((each for each in stay if self._lies_in(each, one.entry.id)), None)
+        if held is not None:
+            one.action, one.note = "skipped", f"{held.label} lies in it, and stays"
+        return held is not None
+
+    def _lies_in(self, one: ResourceId, holder: ResourceId) -> bool:
+        if (holder.group, holder.kind) == ("", "Namespace"):
+            return one.namespace == holder.name
+        if (holder.group, holder.kind) == CRD:
+            plural, _, group = holder.name.partition(".")
+            served = self._client.kinds.find(one.group, one.kind)
+            return group == one.group and (served is None or served.plural == plural)
+        return False
 
     def judge(self, entry: Entry, kind: Kind, body: Body | None) -> Stale:
         """Judge one entry by the object as it is now."""
@@ -103,17 +134,37 @@ class Judge:
             return Stale(entry, kind, "skipped", "the inventory itself lies in it", **common)
         if not self._options.prune:
             return Stale(entry, kind, "skipped", "no longer in the artifact, --no-prune", **common)
-        note = "is being deleted already" if metadata.get("deletionTimestamp") else ""
-        return Stale(entry, kind, "deleted", note or "no longer in the artifact", **common)
+        # Where not even the inventory's own namespace is spared, everything goes, whatever the artifact has.
+        why = "no longer in the artifact" if self._spares_home else ""
+        note = "is being deleted already" if metadata.get("deletionTimestamp") else why
+        return Stale(entry, kind, "deleted", note, **common)
 
     def _unserved(self, entry: Entry) -> Stale:
-        """Judge an entry of a kind that is not served: its definition is gone, or its server is down."""
-        services = self._client.kinds.find("apiregistration.k8s.io", "APIService")
-        name = f"{entry.version}.{entry.id.group}"
-        one = ResourceId(group="apiregistration.k8s.io", kind="APIService", namespace="", name=name)
-        if services is None or self._client.get(services, one) is not None:
-            return Stale(entry, None, "skipped", f"{name} does not answer at the moment")
+        """Judge an entry of a kind that is not served: its definition is gone, or its server is down.
+
+        A server of its own may have gone on to another version since the entry was written, and be down in that.
+        """
+        group, kind = entry.id.group, entry.id.kind
+        services = self._specs("apiregistration.k8s.io", "APIService")
+        definitions = self._specs(*CRD)
+        if services is None or any(
+            one.get("group") == group and one.get("service") for one in services
+        ):
+            return Stale(entry, None, "skipped", f"{group} does not answer at the moment")
+        if definitions is None or any(
+            one.get("group") == group and (one.get("names") or {}).get("kind") == kind
+            for one in definitions
+        ):
+            return Stale(entry, None, "skipped", "its definition serves no version of it")
         return Stale(entry, None, "deleted", "its kind is gone, and it with it", is_released=True)
+
+    def _specs(self, group: str, kind: str) -> list[Mapping[str, Any]] | None:
+        """Return what every object of a kind without namespaces says of itself; None when the kind is not served."""
+        served = self._client.kinds.find(group, kind)
+        if served is None:
+            return None
+        pages = self._client.pages(served)
+        return [body.get("spec") or {} for page in pages for body in page.items]
 
     def _cascade(self, one: Stale, deleted: set[ResourceId]) -> int:
         """Count what goes with an object: all in a namespace, all of a definition."""
@@ -132,7 +183,7 @@ class Judge:
             # Every namespace has these two from its beginning.
             given = self._given(entry.id.name)
             return max(0, sum(count for _, count in counts) - own - given)
-        if (entry.id.group, entry.id.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition"):
+        if (entry.id.group, entry.id.kind) == CRD:
             plural, _, group = entry.id.name.partition(".")
             for kind in kinds.preferred:
                 if (kind.plural, kind.group) == (plural, group):
@@ -150,8 +201,12 @@ class Judge:
         return given
 
     def _count(self, kind: Kind, namespace: str) -> int:
+        count = 0
         try:
-            page = next(self._client.pages(kind, namespace, only_metadata=True, limit=1))
+            for page in self._client.pages(kind, namespace, only_metadata=True, limit=1):
+                count += len(page.items) + page.remaining
+                if page.remaining:
+                    break  # else this was all, or the server does not say how many remain: they are counted
         except Forbidden as error:
             # Not counted would be none, and no limit would stop it.
             error.message = f"what would be deleted with it cannot be counted: {error.message}"
@@ -160,7 +215,7 @@ class Judge:
             )
             raise
         # An event is a note about an object, and none itself.
-        return 0 if kind.kind == "Event" else len(page.items) + page.remaining
+        return 0 if kind.kind == "Event" else count
 
 
 def is_home(one: ResourceId, owner: Owner) -> bool:
@@ -195,11 +250,12 @@ def delete(
 
     Raises:
         Conflict: it changes all the time.
+        ClusterError: its kind is served in no version any more, so nobody knows whether it is there.
     """
     for _ in range(_ATTEMPTS):
         check()
         try:
-            left = client.delete(kind, one.entry.id, uid=one.uid, version=one.version)
+            left = client.delete(kind, one.entry.id, uid=one.uid, version=one.version, check=check)
         except Conflict as error:
             if error.causes and any(
                 reason == "NamespaceTerminating" for reason, _, _ in error.causes
@@ -211,9 +267,22 @@ def delete(
             again.cascade = one.cascade
             one = again
             continue
+        except ClusterError as error:
+            # This very run, or somebody, may have applied a definition that serves it in another version only.
+            other = _elsewhere(client, kind) if error.status == 404 else None
+            if other is None:
+                raise
+            one.kind = kind = other
+            continue
         return one, left is None
     raise Conflict(
         f"{one.entry.id.label} changes faster than it can be deleted",
         hint="find out who changes it: `kubectl get -o yaml --show-managed-fields`",
         retryable=True,
     )
+
+
+def _elsewhere(client: Client, kind: Kind) -> Kind | None:
+    """Return a kind in another version in which it is served now; None when there is none."""
+    served = client.read_kinds().versions(kind.group, kind.kind)
+    return next((one for one in served if one.version != kind.version), None)

@@ -54,8 +54,11 @@ def remove(
         changes.append(one.change)
         target.events.changed(one.change)
     judge = prune.Judge(target.client, target.owner, options, spares_home=spares_home)
+    stay: list[ResourceId] = []
     for _, wave in sorted(waves.items()):
-        held = _delete(wave, target, options, judge, check=check, gone=gone, changes=changes)
+        held = _delete(
+            wave, target, options, judge, check=check, gone=gone, changes=changes, stay=stay
+        )
         if not held or not options.wait:
             continue
         left = wait.until_gone(
@@ -75,19 +78,26 @@ def _delete(
     check: Callable[[], None],
     gone: set[ResourceId],
     changes: list[Change],
+    stay: list[ResourceId],
 ) -> list[wait.Target]:
-    """Delete one wave; return what is not gone yet."""
+    """Delete one wave; return what is not gone yet. What is left after all is added to `stay`, and what holds it, too."""
     held: list[wait.Target] = []
-    done = crew.each(
-        lambda pair: prune.delete(target.client, judge, *pair, check), wave, workers=options.workers
-    )
-    for (one, kind), (result, is_gone) in done:
+
+    def delete(pair: tuple[prune.Stale, Kind]) -> tuple[prune.Stale, bool]:
+        # Somebody may have marked it since the plan was made.
+        if judge.spare(pair[0], stay):
+            return pair[0], False
+        return prune.delete(target.client, judge, *pair, check)
+
+    for (one, kind), (result, is_gone) in crew.each(delete, list(wave), workers=options.workers):
         changes.append(result.change)
         target.events.changed(result.change)
         if is_gone or result.is_released:
             gone.add(one.entry.id)
         elif result.action == "deleted":
-            held.append(wait.Target(kind, one.entry.id, result.uid))
+            held.append(wait.Target(result.kind or kind, one.entry.id, result.uid))
+        else:
+            stay.append(one.entry.id)
     return held
 
 

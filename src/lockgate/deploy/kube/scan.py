@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lockgate.base.errors import ClusterError, Forbidden
 from lockgate.config.resource import ResourceId
@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from lockgate.deploy.kube.ownership import Owner
 
 
-def labelled(
-    client: Client, owner: Owner, namespaces: Iterable[str], *, workers: int
-) -> list[Entry]:
+class Found(NamedTuple):
+    """What was found, and what could not be looked at."""
+
+    entries: list[Entry]
+    partly: tuple[str, ...]
+    """Kinds that were looked for in the given namespaces alone."""
+    unseen: tuple[str, ...]
+    """Kinds that could not be looked for there either: `nodes`, `secrets in default`."""
+
+
+def labelled(client: Client, owner: Owner, namespaces: Iterable[str], *, workers: int) -> Found:
     """Return entries for all objects that are ours by labels and by the cluster's books.
 
     Where this user may not list a kind in the whole cluster, the given namespaces are looked through.
@@ -37,21 +45,28 @@ def labelled(
     ]
     places = sorted(set(namespaces))
 
-    def look(kind: Kind) -> list[Entry]:
+    def look(kind: Kind) -> Found:
         try:
-            return _of(client, kind, "", owner)
+            return Found(_of(client, kind, "", owner), (), ())
         except Forbidden:
-            found: list[Entry] = []
-            for namespace in places if kind.namespaced else ():
-                try:
-                    found += _of(client, kind, namespace, owner)
-                except Forbidden:
-                    continue  # what may not be read cannot have been applied by this user
-            return found
+            if not kind.namespaced:
+                return Found([], (), (kind.plural,))
+        found: list[Entry] = []
+        unseen: list[str] = []
+        for namespace in places:
+            try:
+                found += _of(client, kind, namespace, owner)
+            except Forbidden:
+                unseen.append(f"{kind.plural} in {namespace}")
+        return Found(found, (kind.plural,), tuple(unseen))
 
-    results = crew.each(look, kinds, workers=workers)
-    unique = {entry.id: entry for _, found in results for entry in found}
-    return [unique[one] for one in sorted(unique)]
+    results = [found for _, found in crew.each(look, kinds, workers=workers)]
+    unique = {entry.id: entry for found in results for entry in found.entries}
+    return Found(
+        [unique[one] for one in sorted(unique)],
+        tuple(sorted(one for found in results for one in found.partly)),
+        tuple(sorted(one for found in results for one in found.unseen)),
+    )
 
 
 def _of(client: Client, kind: Kind, namespace: str, owner: Owner) -> list[Entry]:

@@ -126,13 +126,15 @@ class Storage:
             patience: seconds to wait for another run.
 
         Raises:
-            Moved: somebody changed it since; look again.
+            Moved: somebody changed it since, or held it; look again.
             Conflict: somebody else holds it for longer than `patience`; the run is named.
         """
         if seen.holder is not None:
             self._await(seen.holder, patience)
-            if self.version() != seen.version:
-                raise self.moved()
+            # What that run did last may be younger than the look, and only that run wrote it down: take the record
+            # from it first, so that it does nothing more, and look after.
+            self.put(seen.inventory, seen.version, beat=None)
+            raise self.moved()
         held = Held(self, seen.version)
         try:
             held.write(intent)

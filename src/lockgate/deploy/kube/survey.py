@@ -71,13 +71,15 @@ def survey(wanted: Wanted, target: Target, options: Options) -> Seen:
     findings = looker.findings(first, live, {})
     missing = _check_namespaces(desired, findings, target, options)
     rest = [one for one in desired if not one.is_definition]
-    findings += looker.findings(rest, live, _waits(rest, findings, missing, client))
     home = target.owner.namespace
+    # There is a namespace `default` in every cluster.
+    elsewhere = "default" if home in missing else home
+    findings += looker.findings(rest, live, _waits(rest, findings, missing, client), elsewhere)
     return Seen(
         stored,
         desired,
         findings,
-        prune.Judge(client, target.owner, options).decide(stale, live.bodies),
+        prune.Judge(client, target.owner, options).decide(stale, live.bodies, ids),
         next((one for one in first if one.id.name == home and home in missing), None),
     )
 

@@ -16,6 +16,7 @@ from lockgate.base.errors import (
     Forbidden,
     Immutable,
     InventoryLost,
+    Moved,
     NotReady,
     SubjectMismatch,
     TrustError,
@@ -25,6 +26,7 @@ from lockgate.deploy.kube import apply, delete
 from lockgate.deploy.kube.client import Client
 from lockgate.deploy.kube.connection import Answer
 from lockgate.deploy.kube.delete import repair
+from lockgate.deploy.kube.holding import LEASE
 from lockgate.deploy.kube.model import Options
 from lockgate.deploy.kube.status import status
 from lockgate.deploy.kube.storage import Storage, Stored
@@ -486,6 +488,70 @@ def test_a_first_run_that_met_another_first_run_looks_again(cluster: Cluster) ->
         patched.setattr(Storage, "read", late)
         changes = cluster.apply(maps("a", "b"), artifact="2")
     assert lines(changes) == ["a unchanged", "b created"]
+
+
+def test_what_a_run_did_before_it_was_killed_is_not_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look of the next one and its turn it may have made an object that this look has not seen."""
+    send, put, begin = cluster.server.send, Storage.put, Storage.begin
+    unsent: list[tuple[str, str, dict[str, Any]]] = []
+
+    def last(method: str, path: str, **rest: Any) -> Answer:
+        if method == "PATCH" and "/configmaps/x?" in path and "dryRun" not in path:
+            unsent.append((method, path, rest))
+            raise KeyboardInterrupt
+        return send(method, path, **rest)
+
+    def dead(self: Storage, *words: Any, beat: int | None, **more: Any) -> str:
+        if beat is None:
+            raise ClusterError("killed", hint="it lets go of nothing")
+        return put(self, *words, beat=beat, **more)
+
+    cluster.server.send = last  # type: ignore[method-assign]
+    monkeypatch.setattr(Storage, "put", dead)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.apply(maps("x"))
+    cluster.server.send = send  # type: ignore[method-assign]
+    monkeypatch.setattr(Storage, "put", put)
+
+    def late(self: Storage, *words: Any, **more: Any) -> Any:
+        if unsent:
+            method, path, rest = unsent.pop()
+            send(method, path, **rest)
+        return begin(self, *words, **more)
+
+    monkeypatch.setattr(Storage, "begin", late)
+    changes = cluster.apply(maps("b"), WAIT, artifact="2")
+    assert lines(changes) == ["b created", "x deleted"]
+    assert cluster.data("x") is None
+    assert cluster.events.plans[-1].changes[-1].note == "no longer in the artifact"
+
+
+def test_a_write_is_not_made_again_when_the_inventory_may_be_another_runs(
+    cluster: Cluster,
+) -> None:
+    """The server was away for longer than a holder is waited for: what comes late would undo the other's work."""
+    target = replace(
+        cluster.target(), client=Client(cluster.server, clock=cluster.time.clock(), patience=60)
+    )
+    target = replace(target, storage=Storage(target.client, target.owner))
+    send = cluster.server.send
+    begun: list[float] = []
+    sent: list[float] = []
+
+    def away(method: str, path: str, **rest: Any) -> Answer:
+        if method == "PATCH" and "/configmaps/a?" in path and "dryRun" not in path:
+            begun.append(cluster.time.now)
+            sent.append(cluster.time.now - begun[0])
+            return Answer(503, {}, b'{"kind":"Status","message":"no"}')
+        return send(method, path, **rest)
+
+    cluster.server.send = away  # type: ignore[method-assign]
+    wanted = cluster.wanted(maps("a"))
+    with pytest.raises(Moved, match="could not be renewed in time"):
+        apply.apply(Proof(wanted.artifact), wanted, target, NO_WAIT)
+    assert max(sent) <= LEASE
 
 
 def test_a_configuration_map_of_somebody_else_is_no_record(cluster: Cluster) -> None:

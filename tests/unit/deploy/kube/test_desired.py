@@ -111,6 +111,35 @@ def test_an_unknown_kind_names_what_there_is() -> None:
     assert caught.value.hint == "it serves it as apps/v1"
 
 
+BRING = "bring its CustomResourceDefinition in the same artifact, or install what brings it"
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "hint"),
+    [
+        ("v1", "Confgmap", "did you mean `ConfigMap`?"),
+        ("v1", "Lamp", BRING),
+        ("apps/v1", "Deploymnt", f"did you mean `Deployment`? {BRING}"),
+    ],
+)
+def test_a_mistyped_kind_gets_the_nearest_one_of_its_group(
+    version: str, kind: str, hint: str
+) -> None:
+    """And what brings kinds, where a definition can: not into the core group."""
+    with pytest.raises(UsageError) as caught:
+        made(f"{{apiVersion: {version}, kind: {kind}, metadata: {{name: a, namespace: b}}}}")
+    assert caught.value.hint == hint
+
+
+def test_a_text_of_a_secret_that_is_none_is_named_by_its_key() -> None:
+    """Never by its value."""
+    with pytest.raises(UsageError, match=r"`stringData\.pin` is no text") as caught:
+        made(
+            "{apiVersion: v1, kind: Secret, metadata: {name: a, namespace: b}, stringData: {pin: 4711}}"
+        )
+    assert "4711" not in f"{caught.value.message}{caught.value.hint}"
+
+
 def test_two_of_one_name_are_an_error_whatever_namespace_they_name() -> None:
     """Where the kind lies in none, they are one object, and the last one would win (S1.18)."""
     one = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: NAME}\n"

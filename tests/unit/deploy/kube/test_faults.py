@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lockgate.base.errors import ClusterError, Conflict, Forbidden, Rejected
-from lockgate.deploy.kube.faults import manager_of, refused
+from lockgate.deploy.kube.faults import is_absent, manager_of, refused
 
 
 def status(message: str, reason: str = "", *causes: tuple[str, str, str], **details: Any) -> bytes:
@@ -92,6 +92,28 @@ def test_a_wrong_secret_names_its_field() -> None:
     body = status("failed to create typed patch object (a/b; v1, Kind=Secret): .data.p: expected string, got &value.valueUnstructured{Value:hidden}")  # fmt: skip
     error = refused(500, body, "Secret/a/b", secret=True)
     assert error.message == "Secret/a/b is refused: .data.p"
+
+
+def test_a_value_that_looks_like_a_field_is_not_shown() -> None:
+    """The server quotes what it could not read, and what follows may be anything."""
+    body = status("failed to create typed patch object (a/b; v1, Kind=Secret): errors:\n  .data.p: expected string, got &value.valueUnstructured{Value:map[x: .hidden: y]}\n  .data.q: expected string")  # fmt: skip
+    assert "hidden" not in refused(500, body, "Secret/a/b", secret=True).message
+
+
+@pytest.mark.parametrize(
+    ("body", "absent"),
+    [
+        (status('configmaps "a" not found', "NotFound", name="a"), True),
+        (status("the server could not find the requested resource", "NotFound"), False),
+        (b"404 page not found\n", False),
+        (b"", False),
+    ],
+)
+def test_only_an_answer_that_names_the_object_says_that_it_is_not_there(
+    body: bytes, absent: bool
+) -> None:
+    """Another one is about the path, or from something between."""
+    assert is_absent(body) is absent
 
 
 def test_the_time_to_wait_is_taken_from_the_answer() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.base.errors import UsageError
+from lockgate.base.errors import LockgateError, UsageError
 from lockgate.deploy.kube import kubeconfig
 
 if TYPE_CHECKING:
@@ -67,9 +67,18 @@ def test_a_wrong_context_names_those_that_there_are(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """All places that were looked at."""
-    with pytest.raises(UsageError, match=r"there is no kubeconfig: .*/\.kube/config"):
+    """All places that were looked at, and how to have a cluster."""
+    with pytest.raises(UsageError, match=r"there is no kubeconfig: .*/\.kube/config") as caught:
         kubeconfig.read(root=tmp_path, environ={"HOME": str(tmp_path)})
+    assert "`inv cluster.up` makes a cluster" in caught.value.hint
+
+
+def test_a_missing_file_that_is_set_is_to_be_set_right(tmp_path: Path) -> None:
+    """The cluster of `inv cluster.up` does not count where a file or a context is named."""
+    for named in ({"file": "nowhere"}, {"context": "dev"}):
+        with pytest.raises(UsageError, match="there is no kubeconfig") as caught:
+            kubeconfig.read(root=tmp_path, environ={"HOME": str(tmp_path)}, **named)
+        assert caught.value.hint.startswith("set `kubeconfig` of the environment")
 
 
 def test_files_of_the_variable_are_merged(tmp_path: Path) -> None:
@@ -153,6 +162,16 @@ def test_a_pod_uses_its_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert found.server == "https://[fd00::1]:443"
     assert found.namespace == "namespace"
     assert found.token_file == tmp_path / "token"
+    # Who names a file means another cluster than that of the pod.
+    with pytest.raises(UsageError, match="there is no kubeconfig"):
+        kubeconfig.read(root=tmp_path, environ={**environ, "KUBECONFIG": str(tmp_path / "typo")})
+
+
+def test_a_path_that_cannot_be_looked_at_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Not a traceback."""
+    environ = {"KUBECONFIG": str(tmp_path / ("a" * 300))}
+    with pytest.raises(LockgateError, match="kubeconfig|too long"):
+        kubeconfig.read(root=tmp_path, environ=environ)
 
 
 def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:

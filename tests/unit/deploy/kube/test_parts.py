@@ -196,7 +196,7 @@ def test_nothing_is_renewed_after_it_was_let_go(cluster: Cluster) -> None:
     seen = storage.read()
     with storage.begin(seen, seen.inventory, patience=0) as held:
         held.write(seen.inventory, last=True)
-        held._thread.join(2)
+        held._thread.join(60)
         assert not held._thread.is_alive()
     assert storage.read().holder is None
 
@@ -221,8 +221,13 @@ def test_a_silent_holder_is_taken_over(cluster: Cluster) -> None:
     storage.begin(seen, seen.inventory, patience=0)
     other = cluster.target().storage
     before = cluster.time.now
-    other.begin(other.read(), seen.inventory, patience=60)
+    with pytest.raises(Moved, match="by another run"):
+        other.begin(other.read(), seen.inventory, patience=60)
     assert 15 <= cluster.time.now - before < 17
+    # Nobody holds it now, so whoever looks again sees the last that the other one did.
+    free = other.read()
+    assert free.holder is None
+    other.begin(free, seen.inventory, patience=0)
 
 
 def test_an_inventory_that_changed_since_is_looked_at_again(cluster: Cluster) -> None:

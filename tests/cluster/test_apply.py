@@ -450,6 +450,18 @@ def test_replicas_keep_their_number_when_an_autoscaler_comes(place: Place) -> No
     assert lines(place.apply(DEPLOYMENT + "---" + AUTOSCALER, artifact="2"))[0] == "web unchanged"
 
 
+def test_replicas_are_ours_again_when_the_autoscaler_goes(place: Place) -> None:
+    """Nobody else has them: there is nothing to take over."""
+    place.apply(DEPLOYMENT)
+    place.apply(DEPLOYMENT + "---" + AUTOSCALER, artifact="2")
+    more = DEPLOYMENT.replace("replicas: 2", "replicas: 3")
+    assert lines(place.apply(more, artifact="3"))[0] == "web configured"
+    found = place.get("deployment/web")
+    assert found["spec"]["replicas"] == 3
+    assert [one["manager"] for one in found["metadata"]["managedFields"]] == ["lockgate"]
+    assert lines(place.apply(more, artifact="3")) == ["web unchanged"]
+
+
 def test_what_kubectl_left_is_cleaned_up(place: Place) -> None:
     """Its annotation goes, its fields become ours, and what the manifest no longer has goes too (S1.45)."""
     place.kubectl("apply", "-f", "-", stdin=ONE.replace("key: one", "key: zero, old: gone"))

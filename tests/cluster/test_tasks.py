@@ -195,6 +195,14 @@ def test_an_artifact_that_nobody_signed_is_refused(shop: Shop) -> None:
     shop.inv("config.build", "--name", "loose")
     refused = shop.inv("deploy", "--artifact", "loose", code=4)
     assert "there is none yet, so nothing is signed" in refused.stderr
+    shop.inv("config.build", "config.sign")  # makes the key
+    shop.write(OBJECTS.replace("key: one", "key: two"))
+    shop.inv("config.build", "--name", "loose")
+    for words in (("deploy", "--plan"), ("deploy",), ("deploy.diff",)):
+        refused = shop.inv(*words, "--artifact", "loose", code=4)
+        assert "signature refused" in refused.stderr
+        assert "verify -e dev --reference loose` shows" in refused.stderr
+        assert "config.sign -e dev` signs what" in refused.stderr
     assert shop.place.get("configmap/inv-shop-dev") is None
 
 

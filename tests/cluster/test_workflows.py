@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.machine import free_port
 from tests.workflow import EXAMPLES, given, jobs, key_pair, runner, shell, write_wrapper
 
 from lockgate.oci.layout import Layout
@@ -135,8 +136,8 @@ def test_what_was_published_is_deployed(
 ) -> None:
     """From a clone without a key, and a registry that lets nobody write: verified, compared, applied."""
     layout = Layout.create(tmp_path / "registry")
-    with Server(layout) as server:
-        port = int(server.address.rpartition(":")[2])
+    port = free_port()
+    with Server(layout, port=port):
         shop = Shop(tmp_path / "shop", place, "prod", f"registry.localhost:{port}")
         shop.run("publish.yml", "publish", shop.path, machine, HERE)
     reference = (tmp_path / "reference").read_text().strip()

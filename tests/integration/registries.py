@@ -81,7 +81,7 @@ def serve(
         tls: certificate and key, for those that can.
     """
     if kind == "lockgate":
-        with Server(Layout.create(home / "layout")) as server:
+        with Server(Layout.create(home / "layout"), tls=tls) as server:
             yield Running(kind, int(server.address.rpartition(":")[2]), 0)
         return
     port = machine.free_port()

@@ -148,15 +148,17 @@ def test_tls_with_a_registry_that_has_none(home: Path, tmp_path: Path) -> None:
     assert f"--insecure {running.host}" in raised.value.hint
 
 
-def test_plain_http_with_a_registry_that_has_tls(home: Path, tmp_path: Path) -> None:
-    """The other way round it is an error, too, and not a way around TLS."""
+@pytest.mark.parametrize("kind", ["docker-registry", "lockgate"])
+def test_plain_http_with_a_registry_that_has_tls(kind: str, home: Path, tmp_path: Path) -> None:
+    """The other way round it is an error, too, and not a way around TLS; what helps is said."""
     files = authority(tmp_path, "right")
     with (
-        serve("docker-registry", home, tls=files) as running,
+        serve(kind, home, tls=files) as running,
         client(running.host) as registry,
-        pytest.raises(RegistryError),
+        pytest.raises(RegistryError) as raised,
     ):
         registry.ping()
+    assert "`--authority FILE`" in raised.value.hint
 
 
 def test_nobody_listens() -> None:

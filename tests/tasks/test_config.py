@@ -576,6 +576,18 @@ def test_digests_are_written_into_the_kustomization(mini: Mini) -> None:
     assert "unchanged" in mini.inv("config.pin").err
 
 
+def test_digests_are_written_through_a_link(mini: Mini) -> None:
+    """It stays one; a file in its place would leave the one that others read as it was."""
+    path = mini.path / "k8s/overlays/dev/kustomization.yaml"
+    shared = mini.path / "k8s/shared.yaml"
+    path.unlink()
+    shared.write_text('resources: ["web.yaml"]\n')
+    path.symlink_to("../../shared.yaml")
+    assert mini.inv("config.pin").code == 0
+    assert path.is_symlink()
+    assert digest_of(mini, "web") in shared.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -89,7 +89,7 @@ def test_a_flag_that_would_be_another_one_is_refused(
         ["verify", "-edev", "--json", "copy", "app", "archive:a=b.tar", "-i", "registry.example"],
         ["registry.serve", "--port", "0", "--read-only"],
         ["build", "--component", "build"],
-        ["-e", "build", "-c", "-p", "deploy.status", "-ce", "-je", "dev", "-h"],
+        ["-e", "build", "-c", "app", "-p", "deploy.status", "-je", "dev", "-h"],
     ],
 )
 def test_values_that_are_there_are_taken(typed: list[str]) -> None:

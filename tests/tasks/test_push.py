@@ -14,7 +14,7 @@ from lockgate.base.errors import UsageError
 from lockgate.oci.layout import Layout
 from lockgate.tasks import push
 from lockgate.tasks.moving import pulled_as
-from lockgate.tasks.places import Place
+from lockgate.tasks.places import Place, Ways
 from lockgate.tasks.session import open_session
 
 if TYPE_CHECKING:
@@ -238,3 +238,14 @@ def test_the_tag_is_the_commit() -> None:
     name, _, tag = found.partition(":")
     assert name == "registry.example/team/web"
     assert len(tag.removesuffix("-dirty")) == 12
+
+
+def test_plain_http_is_spoken_to_whom_the_settings_name(built_mini: Mini) -> None:
+    """Beside those that `--insecure` names; to nobody else."""
+    built_mini.settings("components:", "plain_http: [registry.lan:5000]\ncomponents:")
+    open_session.cache_clear()
+
+    world = Ways(open_session(), "", ["other.lan"]).world()
+
+    names = ("registry.lan:5000/a", "other.lan/a", "registry.lan/a", "else.lan:5000/a")
+    assert [world.endpoint(one).scheme for one in names] == ["http", "http", "https", "https"]

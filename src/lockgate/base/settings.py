@@ -271,6 +271,9 @@ class Settings:
     """File of the approved licences of dependencies."""
     environment: str = "dev"
     """Environment when none is given with `-e`."""
+    plain_http: tuple[str, ...] = ()
+    """Registries, as `host` or `host:port`, that are spoken to by plain HTTP beside loopback: whoever is in between
+    reads the passwords. `--insecure` names further ones."""
     build: Build = field(default_factory=Build)
     """How images are built."""
     scan: Scan = field(default_factory=Scan)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockgate.base.canonical import encode
-from lockgate.base.errors import UsageError
+from lockgate.base.errors import MirrorError, UsageError
 from lockgate.base.files import atomic_write, exclusive, storage_error
 from lockgate.base.process import run
 from lockgate.build import go_licence, gomod
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 SECONDS = 3600.0
 """Time limit of one compilation. The largest, Kubernetes, takes four minutes on two cores."""
+PAUSES = (1.0, 5.0)
+"""Seconds before the second and third attempt when a download broke off: Go itself tries once."""
 
 
 def build(
@@ -121,9 +124,8 @@ def _compile(
     for batch in _batches(programs, path):
         out = partial / "out"
         out.mkdir()
-        compile_with(
-            [*argv, f"-o={out}/", *batch.values()], cwd=module.folder, env=variables, watch=watch
-        )
+        # Behind `--` a package that begins with a hyphen is no flag: one of Go's flags runs a program.
+        _patiently([*argv, f"-o={out}/", "--", *batch.values()], module.folder, variables, watch)
         for name, package in batch.items():
             made = out / gomod.program_name(package, path)
             if not made.is_file():
@@ -133,6 +135,18 @@ def _compile(
                 )
             made.replace(partial / name)
         shutil.rmtree(out)
+
+
+def _patiently(argv: list[str], folder: Path, variables: Mapping[str, str], watch: Watch) -> None:
+    """Run a compilation; again after a pause when the proxy failed. What was downloaded and compiled is kept."""
+    for pause in PAUSES:
+        try:
+            return compile_with(argv, cwd=folder, env=variables, watch=watch)
+        except MirrorError as error:
+            if not error.retryable or watch.stopped():
+                raise
+            time.sleep(pause)
+    return compile_with(argv, cwd=folder, env=variables, watch=watch)
 
 
 def _batches(programs: Mapping[str, str], path: str) -> list[dict[str, str]]:

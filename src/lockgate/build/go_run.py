@@ -127,6 +127,8 @@ _NETWORK = re.compile(
     r"proxyconnect|network is unreachable|Client\.Timeout|unexpected EOF|50[234] |module lookup disabled|"
     r"server misbehaving",
 )
+_REFUSED = re.compile(r"x509:|module lookup disabled")
+"""Of these failures those that another attempt does not end."""
 _GONE = re.compile(r"(\S+@\S+?):.*(?:404 Not Found|410 Gone|unknown revision)", re.DOTALL)
 _UNTIDY = re.compile(r"missing go\.sum entry|updates to go\.(?:mod|sum) needed|go: updates to go")
 _NO_PACKAGE = re.compile(
@@ -169,7 +171,7 @@ def explain(error: CommandFailed, name: str) -> LockgateError:
         return MirrorError(
             f"the modules of {name} could not be downloaded: {last}",
             hint="check the network and `go env GOPROXY`; what was downloaded is kept",
-            retryable=True,
+            retryable=not _REFUSED.search(text),
         )
     if _NO_PACKAGE.search(text):
         return UsageError(f"{name} could not be compiled: {last}", hint="check the package's path")

@@ -31,6 +31,9 @@ MAX_ALIASED = 100_000
 _NEXT_LINE = "\x85"
 """The end of a line in YAML 1.1, an ordinary character in 1.2; kustomize writes it so that it is lost."""
 _TAG = "tag:yaml.org,2002:"
+# What stands behind `!` or `*` is not shown: it may be a password that nobody has put into quotes.
+_TAGGED = "its tag is not read here"
+_QUOTES = "write it in quotes when text is meant"
 
 
 class Document(NamedTuple):
@@ -188,7 +191,7 @@ class _Builder:
     def _open(self, value: Any, event: Any) -> None:
         tag = event.tag
         if tag not in (None, "!", _TAG + ("map" if isinstance(value, dict) else "seq")):
-            raise Fault(f"the tag {tag} is not read here", event.start_mark)
+            raise Fault(_TAGGED, event.start_mark, _QUOTES)
         if self._stack and isinstance(self._stack[-1].value, dict) and not self._stack[-1].keys:
             raise Fault("a key is no text", event.start_mark, "keys in Kubernetes are text")
         if len(self._stack) >= MAX_DEPTH:
@@ -208,7 +211,7 @@ class _Builder:
     def _alias(self, event: Any) -> Any:
         found = self._anchors.get(event.anchor)
         if found is None:
-            raise Fault(f"the alias *{event.anchor} stands for nothing", event.start_mark)
+            raise Fault("an alias stands for nothing", event.start_mark, _QUOTES)
         self._aliased += found.size
         self._count += found.size - 1
         if self._aliased > MAX_ALIASED or len(self._stack) + found.height > MAX_DEPTH:
@@ -282,7 +285,7 @@ class _Builder:
         value = resolve(text, event.start_mark)
         kinds = {"int": int, "float": int | float, "bool": bool, "null": type(None)}
         if kind not in kinds or not isinstance(value, kinds[kind]):
-            raise Fault(f"the tag {event.tag} is not read here", event.start_mark)
+            raise Fault(_TAGGED, event.start_mark, _QUOTES)
         return value
 
 

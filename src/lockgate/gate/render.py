@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lockgate.base.canonical import encode
 from lockgate.base.settings import SEVERITIES
 from lockgate.gate.waiver import day
+from lockgate.scan.model import UNSUPPORTED
 
 if TYPE_CHECKING:
     from lockgate.gate.decision import Decision, Waived, Waiver
@@ -105,6 +106,8 @@ def where_to_fix(finding: Finding, requirements: str) -> str:
     """Return where a person goes to remove the finding."""
     if finding.kind == "secret":
         return "remove it from the sources, and revoke it"
+    if finding.id == UNSUPPORTED:
+        return "build on a release that is supported, or a waiver"
     if finding.kind == "unchecked":
         return "pull Trivy's database: `./inv scan.database --pull`, or a waiver"
     if finding.kind == "misconfig":

@@ -113,7 +113,7 @@ class Connection:
             finally:
                 response.close()
         except faults.FOREIGN as error:
-            raise faults.unreachable(error, host) from None
+            raise faults.unreachable(error, host, plain=address.scheme == "http") from None
 
     def _check(self, address: httpx2.URL) -> None:
         host = address.netloc.decode("ascii")

@@ -29,6 +29,7 @@ _LONGEST = 240
 
 _NETWORK = "check the network, then run the same command again: what was moved is kept"
 _ODD = "check that the address is that of a registry"
+_AUTHORITY = "name the file of its certificate authority: `--authority FILE`"
 
 TEXTS: dict[type[Exception], tuple[str, bool, str]] = {
     httpx2.ConnectTimeout: ("does not take a connection in time", True, _NETWORK),
@@ -78,8 +79,15 @@ class Answer(NamedTuple):
     """Its first bytes."""
 
 
-def unreachable(error: Exception, host: str) -> RegistryError:
-    """Translate an exception of httpx2 about `host`."""
+def unreachable(error: Exception, host: str, *, plain: bool = False) -> RegistryError:
+    """Translate an exception of httpx2 about `host`, which was spoken to without TLS when `plain`."""
+    if plain and isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError):
+        # Among other causes this is how servers answer what is not TLS.
+        return RegistryError(
+            f"{host} broke the connection off{_detail(str(error))}",
+            hint=f"{_NETWORK}; or, when it speaks TLS, {_AUTHORITY}",
+            retryable=True,
+        )
     for cause in _causes(error):
         found = _known(cause, host)
         if found is not None:
@@ -109,7 +117,7 @@ def _known(cause: BaseException, host: str) -> RegistryError | None:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RegistryError(
             f"{host} shows a certificate that is not trusted: {cause.verify_message}",
-            hint="name the file of its certificate authority: `--authority FILE`",
+            hint=_AUTHORITY,
         )
     if isinstance(cause, ssl.SSLError):
         plain = "WRONG_VERSION_NUMBER" in str(cause) or "HTTP_REQUEST" in str(cause)
@@ -190,6 +198,9 @@ def _about_content(
     """Return the error for a registry that disagrees about bytes; None when it speaks of something else."""
     if status != 400:
         return None
+    if "HTTP request to an HTTPS server" in said:
+        # The words of Go's server, which most registries are made with.
+        return RegistryError(f"{where.partition('/')[0]} speaks TLS", hint=_AUTHORITY, status=400)
     if "DIGEST_INVALID" in codes and reading:
         # docker-registry reads its own files while another client writes them.
         return RegistryError(

@@ -28,7 +28,9 @@ _LINE = 1024
 _FIELD = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*)?\r?\n")
 """A line of a head, or the empty one behind it (RFC 9112 section 5); a field that goes on in the next line is none."""
 
-_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+"""The line before a chunk (RFC 9112 section 7.1). Unlike a line of the head, none around chunks may end without a CR:
+a reader that looks for both would see the chunk begin elsewhere."""
 
 
 class Source(Protocol):
@@ -133,7 +135,7 @@ class Chunked:
         data = self._chunk.read(size)
         if not self._chunk.left:
             self._chunk = None
-            if self._line() not in (b"\r\n", b"\n"):
+            if self._line() != b"\r\n":
                 raise ConnectionError("a chunk is longer than it says")
         return data
 
@@ -146,8 +148,11 @@ class Chunked:
             return Sized(self._source, count, self._renew)
         # Fields after the last chunk say nothing that is of use here.
         for _ in range(32):
-            if self._line() in (b"\r\n", b"\n"):
+            line = self._line()
+            if line == b"\r\n":
                 return None
+            if line == b"\n" or not _FIELD.fullmatch(line):
+                break
         raise ConnectionError("the body does not end")
 
     def _line(self) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from lockgate.base.canonical import Record
 from lockgate.base.settings import Severity
 
+UNSUPPORTED = "UNSUPPORTED-SYSTEM"
+"""Id of the finding that a release of a system is no longer supported."""
+
 
 class Finding(Record, frozen=True):
     """One vulnerability, secret or misconfiguration in one place."""

@@ -12,7 +12,7 @@ from lockgate.base.files import atomic_write
 from lockgate.base.settings import SEVERITIES
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import Manifest
-from lockgate.scan.model import Finding, PlatformScan, Report
+from lockgate.scan.model import UNSUPPORTED, Finding, PlatformScan, Report
 from lockgate.scan.redact import redact
 
 if TYPE_CHECKING:
@@ -171,31 +171,44 @@ def _check_sight(seen: Parsed, platform: PlatformImage, database: DatabaseDir) -
 
 
 def unchecked(seen: Parsed, database: DatabaseDir) -> tuple[Finding, ...]:
-    """Return a finding for each kind of package that the advisories have no word on.
+    """Return a finding for each kind of package that the advisories have no word on, or no new one.
 
     Without it such packages would pass as packages without a vulnerability. It counts as severe, and a waiver can
     permit it as any other.
     """
     ecosystems = {one.split("::")[0] for one in database.buckets if "::" in one}
     kinds = Counter(kind for kind, _ in seen.packages if kind != "deb")
-    return tuple(
-        Finding(
-            kind="unchecked",
-            id=f"UNCHECKED-{kind.upper()}",
-            severity="HIGH",
-            title=f"{count} {kind} packages, unknown to the {database.record.kind} advisories",
-            package=kind,
-            version="",
-            fixed="",
-            target=kind,
-            path="",
-            purl="",
-            aliases=(),
-            platforms=(),
-            layer="",
+    found = [
+        _unchecked(
+            f"UNCHECKED-{kind.upper()}",
+            f"{count} {kind} packages, unknown to the {database.record.kind} advisories",
+            kind,
         )
         for kind, count in sorted(kinds.items())
         if _ECOSYSTEMS.get(kind, kind) not in ecosystems
+    ]
+    if seen.ended:
+        family = seen.system.partition(" ")[0]
+        title = f"{seen.system} is no longer supported with advisories"
+        found.append(_unchecked(UNSUPPORTED, title, family))
+    return tuple(found)
+
+
+def _unchecked(name: str, title: str, package: str) -> Finding:
+    return Finding(
+        kind="unchecked",
+        id=name,
+        severity="HIGH",
+        title=title,
+        package=package,
+        version="",
+        fixed="",
+        target=package,
+        path="",
+        purl="",
+        aliases=(),
+        platforms=(),
+        layer="",
     )
 
 

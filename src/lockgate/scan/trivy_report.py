@@ -48,6 +48,7 @@ class _Schema(_Model):
 class _System(_Model):
     family: str = Field(default="", alias="Family")
     name: str = Field(default="", alias="Name")
+    ended: bool = Field(default=False, alias="EOSL")
 
 
 class _Metadata(_Model):
@@ -135,6 +136,8 @@ class Parsed(NamedTuple):
     """In the report's order, without platforms."""
     checked: tuple[str, ...] = ()
     """Files that a rule about misconfigurations looked at, whatever it found, in the report's order."""
+    ended: bool = False
+    """True when nobody lists any more what is found in this release of the system."""
 
 
 def parse(data: bytes) -> Parsed:
@@ -168,6 +171,7 @@ def parse(data: bytes) -> Parsed:
         packages=tuple(sorted(seen)),
         findings=tuple(one for result in results for one in _findings(result, report.artifact)),
         checked=tuple(one.target for one in results if one.misconfigurations),
+        ended=system.ended,
     )
 
 

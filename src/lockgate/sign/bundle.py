@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lockgate.base.canonical import Record, decode, encode
+from lockgate.base.canonical import Record, encode
 from lockgate.base.errors import SignatureInvalid, UsageError
 from lockgate.sign import dsse
 
@@ -63,7 +63,7 @@ def parse(data: bytes) -> Bundle:
             holds a certificate. Unknown and repeated fields are refused, as protobuf's JSON mapping does.
     """
     try:
-        found = decode(data, _Bundle, what="bundle")
+        found = dsse.read(data, _Bundle, what="bundle")
     except UsageError as error:
         raise _refused(error.message) from None
     if found.media_type != MEDIA_TYPE:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import TypeVar
 
 from lockgate.base.canonical import Record, decode
 from lockgate.base.errors import SignatureInvalid, UsageError
 from lockgate.sign.statement import PAYLOAD_TYPE
+
+T = TypeVar("T")
+
+MAX_PARTS = 10_000
+"""Objects, lists and what stands in them. A bundle has some hundred, its statement is one text; sixty million bytes of
+empty lists would take gigabytes of memory."""
 
 
 class Signature(Record, frozen=True, omit_defaults=True):
@@ -46,6 +53,17 @@ def build(payload: bytes, signature: bytes) -> Envelope:
     )
 
 
+def read(data: bytes, kind: type[T], *, what: str) -> T:
+    """Read JSON that holds a signed statement, and that nobody has vouched for yet.
+
+    Raises:
+        UsageError: it is not of this kind, or has more parts than such a thing has.
+    """
+    if sum(data.count(one) for one in (b"[", b"{", b",")) > MAX_PARTS:
+        raise UsageError(f"{what} has more than {MAX_PARTS} parts", hint="remove it")
+    return decode(data, kind, what=what)
+
+
 def parse(data: bytes) -> Envelope:
     """Read an envelope that stands alone, as a layer of an `.att` image does.
 
@@ -53,7 +71,7 @@ def parse(data: bytes) -> Envelope:
         SignatureInvalid: the bytes are not an envelope; unknown and repeated fields are refused.
     """
     try:
-        return decode(data, Envelope, what="envelope")
+        return read(data, Envelope, what="envelope")
     except UsageError as error:
         raise SignatureInvalid(error.message, hint="sign again: `inv sign`") from None
 

@@ -51,7 +51,11 @@ def _compared(place: Readable, manifest: Manifest) -> Result | str:
     if not wanted:
         return "the image names no base"
     name = manifest.annotations.get(BASE_NAME, "a base without a name")
-    named = f"{name} {Digest(wanted).short}"
+    try:
+        named = f"{name} {Digest(wanted).short}"
+    except UsageError:
+        # Others may name theirs by another algorithm.
+        return f"{name} is named by {wanted[:80]!r}, which is no digest of sha256"
     found = _fetch(place, wanted)
     if found is None:
         return f"{named} is not there; its layers are those of the image"

@@ -36,7 +36,7 @@ class Ways(NamedTuple):
     authority: str
     """Path of a file of certificates; empty for those of the machine."""
     insecure: Sequence[str]
-    """Hosts that speak plain HTTP."""
+    """Hosts that speak plain HTTP, beside those of the settings."""
 
     def world(self) -> World:
         """Return what registries are reached by."""
@@ -46,7 +46,7 @@ class Ways(NamedTuple):
         return World(
             credentials=CredentialFiles(os.environ, Path.home()).find,
             ca_file=Path(self.authority) if self.authority else None,
-            plain_http=tuple(self.insecure),
+            plain_http=(*self.session.settings.plain_http, *self.insecure),
         )
 
 

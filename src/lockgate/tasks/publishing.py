@@ -350,5 +350,6 @@ def pin(
     # All of them can be written before one of them is.
     for place, old, new in planned:
         if new != old and not plan:
-            atomic_write(place, new, mode=place.stat().st_mode & 0o777)
+            # Through a link, which stays one: whoever else reads the file gets the digests too.
+            atomic_write(place.resolve(), new, mode=place.stat().st_mode & 0o777)
     return [(str(place), new != old) for place, old, new in planned]

@@ -34,7 +34,7 @@ WITHOUT_RIGHTS = textwrap.dedent("""
     from lockgate.base import kernel
     from lockgate.base.scratch import scratch
     if os.geteuid() == 0:
-        kernel.drop_capabilities()
+        kernel.set_capabilities()
     with scratch(pathlib.Path(sys.argv[1])) as place:
         sealed = place.path / "outer" / "sealed"
         sealed.mkdir(parents=True)

@@ -25,7 +25,7 @@ elif verb == "build":
         caches = [f"{{one}}={{os.environ[one]}}" for one in ("GOCACHE", "GOMODCACHE")]
         log.write(" ".join([*caches, *arguments]) + chr(10))
     (out,) = [one[3:] for one in arguments if one.startswith("-o=")]
-    packages = arguments[arguments.index("-o=" + out) + 1:]
+    packages = arguments[arguments.index("--") + 1:]
     print("go: downloading example.org/old v0.1.0", file=sys.stderr)
     for package in packages:
         print(package.strip("./") or "main", file=sys.stderr, flush=True)

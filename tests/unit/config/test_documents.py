@@ -104,15 +104,15 @@ def test_a_number_that_json_or_kubernetes_cannot_hold_is_refused(text: str) -> N
         ("true: a\n", "the key true is no text"),
         ("? [a]\n: b\n", "a key is no text"),
         ("b: {<<: {a: 1}}\n", "the key << is not read here"),
-        ("a: !!binary aGk=\n", "the tag tag:yaml.org,2002:binary"),
-        ("a: !Ref b\n", "the tag !Ref"),
-        ("a: !!int x\n", "the tag"),
+        ("a: !!binary aGk=\n", "line 1: its tag is not read here"),
+        ("a: !Ref b\n", "line 1: its tag is not read here"),
+        ("a: !!int x\n", "its tag"),
         ("a: ! 5\n", "line 1: a value with the tag ! is text to some readers"),
         ("a: !\n", "a value with the tag !"),
         ("a: {b: }\n", "nothing in brackets is null to some readers"),
         ("a: [{b, c: 1}]\n", "nothing in brackets"),
-        ("a: *b\n", "the alias *b stands for nothing"),
-        ("a: &a [*a]\n", "the alias *a stands for nothing"),
+        ("a: *b\n", "line 1: an alias stands for nothing"),
+        ("a: &a [*a]\n", "line 1: an alias stands for nothing"),
         ("a: [\n", "it is not YAML"),
         ("a:\n\t- b\n", "it is not YAML"),
     ],
@@ -122,6 +122,15 @@ def test_what_is_not_read_is_named_with_its_line(text: str, problem: str) -> Non
     message = refused(text).message
     assert message.startswith(WHERE)
     assert problem in message
+
+
+@pytest.mark.parametrize(
+    "mark", ["!", "!!", "*", "%", "@", "`", "|", ">", "{", "[", "'", '"', "- "]
+)
+def test_a_password_that_nobody_has_quoted_is_not_shown(mark: str) -> None:
+    """It begins with a character that means something in YAML."""
+    error = refused(f"stringData:\n  password: {mark}hidden\n")
+    assert "hidden" not in error.message + error.hint
 
 
 def test_what_ends_a_line_to_some_is_to_be_escaped() -> None:

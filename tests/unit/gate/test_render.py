@@ -12,6 +12,7 @@ from lockgate.base.canonical import decode
 from lockgate.gate.decide import decide
 from lockgate.gate.decision import Decision
 from lockgate.gate.render import WIDTH, headline, record, table, totals
+from lockgate.scan.model import UNSUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +136,17 @@ def test_packages_without_advisories_point_at_the_database(
     shown = lines(judge(make_finding(kind="unchecked", id="UNCHECKED-GOBINARY", title=title)))
     assert title in shown[0]
     assert "inv scan.database --pull" in " ".join(shown)
+
+
+def test_a_system_that_is_over_points_at_another_one(
+    judge: Callable[..., Decision], make_finding: Callable[..., Finding]
+) -> None:
+    """No database helps there."""
+    title = "debian 10 is no longer supported with advisories"
+    shown = " ".join(lines(judge(make_finding(kind="unchecked", id=UNSUPPORTED, title=title))))
+    assert title in shown
+    assert "build on a release that is supported" in shown
+    assert "--pull" not in shown
 
 
 def test_a_lapsed_waiver_is_told(

@@ -102,6 +102,24 @@ def test_causes_in_a_circle_end() -> None:
     assert "broke the connection off" in unreachable(error, HOST).message
 
 
+def test_plain_http_that_is_cut_off_may_want_tls() -> None:
+    """A server that speaks TLS ends the connection, without a word; over TLS nothing of it is said."""
+    error = httpx2.ReadError("[Errno 104] Connection reset by peer")
+
+    assert "--authority" in unreachable(error, HOST, plain=True).hint
+    assert "--authority" not in unreachable(error, HOST).hint
+
+
+def test_a_server_that_says_it_wants_tls() -> None:
+    """Servers made with Go answer plain HTTP with these words."""
+    body = b"Client sent an HTTP request to an HTTPS server.\n"
+
+    found = refused(Answer(400, {}, body), "the registry", "localhost:5000/app")
+
+    assert found.message == "localhost:5000 speaks TLS"
+    assert "--authority" in found.hint
+
+
 def said(code: str, message: str = "") -> bytes:
     """Return the body of an error."""
     return f'{{"errors":[{{"code":"{code}","message":"{message}"}}]}}'.encode()

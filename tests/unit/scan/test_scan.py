@@ -276,6 +276,18 @@ def test_packages_with_advisories_are_checked(
     assert all(one.kind != "unchecked" for one in run(_go_too, database=known).findings)
 
 
+def _ended(report: dict[str, Any]) -> None:
+    report["Metadata"]["OS"]["EOSL"] = True
+
+
+def test_a_release_that_is_no_longer_supported_is_a_finding(run: Callable[..., Report]) -> None:
+    """What nobody lists any more is not found, and that is not a pass."""
+    (only,) = (one for one in run(_ended).findings if one.kind == "unchecked")
+    assert (only.id, only.severity, only.fixable) == ("UNSUPPORTED-SYSTEM", "HIGH", True)
+    assert only.title.startswith("debian 13.7 is no longer supported")
+    assert len(only.platforms) == 2
+
+
 def test_only_a_search_for_vulnerabilities_needs_advisories(run: Callable[..., Report]) -> None:
     """Who looks for secrets alone is not told of advisories."""
     found = run(_go_too, settings=Scan(scanners=("secret",)))

@@ -264,7 +264,7 @@ def test_nothing_seen_is_nothing_seen(results: Any) -> None:
     if results is ...:
         del report["Results"]
     found = parse(json.dumps(report).encode())
-    assert found == ("", "", (), (), ())
+    assert found == ("", "", (), (), (), False)
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 99])

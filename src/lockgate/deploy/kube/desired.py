@@ -19,6 +19,7 @@ import msgspec
 
 from lockgate.base.errors import UsageError
 from lockgate.config.resource import ResourceId
+from lockgate.deploy.kube.inventory import PREFIX, is_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,7 @@ def prepare(resources: Sequence[Resource], inventory: Owner, kinds: Kinds) -> tu
 
     Raises:
         UsageError: there is nothing (S1.56), the cluster knows no such kind, an object that lies in a namespace
-            names none, or one stands twice (S1.18).
+            names none, one stands twice (S1.18), or one is the record of an inventory.
     """
     if not resources:
         raise UsageError(
@@ -83,6 +84,14 @@ def _one(
         raise UsageError(
             f"{one.label} names no namespace, and another one would be meant on every machine",
             hint="set `metadata.namespace`, or `namespace` in `kustomization.yaml`",
+        )
+    own = (inventory.namespace, f"{PREFIX}{inventory.name}")
+    if (one.group, one.kind) == ("", "ConfigMap") and (
+        is_record(resource.body) or (one.namespace, one.name) == own
+    ):
+        raise UsageError(
+            f"{one.label} is the record of an inventory, which is no manifest",
+            hint="take it out of the manifests, or give it another name",
         )
     metadata = {
         key: value for key, value in resource.body["metadata"].items() if key not in _THE_CLUSTERS

@@ -307,6 +307,12 @@ def _utc(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def is_record(body: Mapping[str, Any]) -> bool:
+    """Return whether a ConfigMap says by its labels that it is the record of an inventory."""
+    labels = body["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in _COMPONENT.items())
+
+
 def check_ours(body: Mapping[str, Any]) -> None:
     """Refuse a ConfigMap that has the name of a record and is another tool's, or a person's.
 
@@ -314,8 +320,7 @@ def check_ours(body: Mapping[str, Any]) -> None:
         Conflict: it is; it is neither read nor written.
     """
     metadata = body["metadata"]
-    labels = metadata.get("labels") or {}
-    if any(labels.get(key) != value for key, value in _COMPONENT.items()):
+    if not is_record(body):
         label = f"ConfigMap/{metadata['namespace']}/{metadata['name']}"
         raise Conflict(
             f"{label} is there and is no inventory of lockgate: its labels do not say so",

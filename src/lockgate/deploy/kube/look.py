@@ -14,6 +14,7 @@ from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, immutable, ownership
 from lockgate.deploy.kube.client import is_secret
 from lockgate.deploy.kube.drift import differences, has_drifted
+from lockgate.deploy.kube.inventory import is_record
 from lockgate.deploy.kube.model import Action, Change
 from lockgate.deploy.kube.ready import state_of
 from lockgate.deploy.kube.rehearsal import rehearse
@@ -272,8 +273,13 @@ class Looker:
         """Say whose an object was; nothing when it is ours.
 
         Raises:
-            Conflict: it is another inventory's, and nobody said to take it over.
+            Conflict: it is another inventory's, and nobody said to take it over; or it is the record of one.
         """
+        if (one.id.group, one.id.kind) == ("", "ConfigMap") and is_record(live):
+            raise Conflict(
+                f"{one.id.label} is the record of an inventory, and would be written over",
+                hint="give the one of the manifests another name",
+            )
         other = ownership.owner(live)
         if other is not None and other != self._owner:
             if not self._options.take_over:

@@ -134,7 +134,7 @@ def cleanup(
 
     kubectl's annotation goes, kubectl's fields become ours, so that what the manifest no longer has goes too.
     A number of replicas that was ours and now is an autoscaler's is put in other hands, since the cluster would
-    set it to 1 the moment that nobody owns it.
+    set it to 1 the moment that nobody owns it; it is taken back when the manifest has one again.
 
     Args:
         body: the object as it is.
@@ -172,8 +172,8 @@ def cleanup(
 
 
 def conflicts_are_residue(causes: tuple[tuple[str, str, str], ...]) -> bool:
-    """Return whether every conflict is with what `kubectl apply` left."""
-    names = {name for name, _ in _RESIDUE}
+    """Return whether every conflict is with what `kubectl apply` left, or with what we gave up ourselves."""
+    names = {HANDOVER, *(name for name, _ in _RESIDUE)}
     return bool(causes) and all(any(f'"{name}"' in text for name in names) for _, _, text in causes)
 
 
@@ -240,8 +240,10 @@ def _hand_replicas(
     managed: list[dict[str, Any]], desired: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     spec = desired.get("spec")
-    if not isinstance(spec, dict) or "replicas" in spec:
+    if not isinstance(spec, dict):
         return managed
+    if "replicas" in spec:
+        return [one for one in managed if one.get("manager") != HANDOVER]
     holders = [
         one for one in managed if "f:replicas" in ((one.get("fieldsV1") or {}).get("f:spec") or {})
     ]

@@ -13,8 +13,11 @@ from lockgate.base.errors import ClusterError, Conflict, Forbidden, UsageError
 from lockgate.config.order import place
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, ownership
+from lockgate.deploy.kube.desired import DEFINITIONS
 from lockgate.deploy.kube.discovery import CRD
+from lockgate.deploy.kube.inventory import PREFIX, SELECTOR
 from lockgate.deploy.kube.model import Action, Change
+from lockgate.deploy.kube.ownership import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from lockgate.deploy.kube.discovery import Kind
     from lockgate.deploy.kube.inventory import Entry
     from lockgate.deploy.kube.model import Options
-    from lockgate.deploy.kube.ownership import Owner
 
 _ATTEMPTS = 5
 """How often an object that changes all the time is judged anew."""
@@ -94,8 +96,8 @@ class Judge:
         found = [one for _, one in crew.each(judge, stale, workers=self._options.workers)]
         stay = [*wanted, *(one.entry.id for one in found if one.stays)]
         for one in found:
-            if one.action == "deleted" and not one.is_released:
-                self.spare(one, stay)
+            if one.action == "deleted" and not one.is_released and not self.spare(one, stay):
+                self._spare_others(one)
         ids = {one.entry.id for one in found if one.action == "deleted"}
         for one in found:
             if one.action == "deleted" and not one.is_released:
@@ -104,19 +106,32 @@ class Judge:
 
     def spare(self, one: Stale, stay: Iterable[ResourceId]) -> bool:
         """Leave a namespace or a definition that would take with it what stays; return whether it is left."""
+        if (one.entry.id.group, one.entry.id.kind) not in DEFINITIONS:
+            return False  # asked of thousands of objects
         held = next((each for each in stay if self._lies_in(each, one.entry.id)), None)
         if held is not None:
             one.action, one.note = "skipped", f"{held.label} lies in it, and stays"
         return held is not None
 
+    def _spare_others(self, one: Stale) -> None:
+        """Leave a namespace that another inventory lies in: with it everything that was deployed there would go."""
+        served = self._client.kinds.find("", "ConfigMap")
+        if (one.entry.id.group, one.entry.id.kind) != ("", "Namespace") or served is None:
+            return
+        namespace = one.entry.id.name
+        for page in self._client.pages(served, namespace, selector=SELECTOR, only_metadata=True):
+            for body in page.items:
+                name = body["metadata"]["name"].removeprefix(PREFIX)
+                if Owner(namespace, name) != self._owner:
+                    one.action, one.note = "skipped", f"the inventory {name} lies in it"
+                    return
+
     def _lies_in(self, one: ResourceId, holder: ResourceId) -> bool:
         if (holder.group, holder.kind) == ("", "Namespace"):
             return one.namespace == holder.name
-        if (holder.group, holder.kind) == CRD:
-            plural, _, group = holder.name.partition(".")
-            served = self._client.kinds.find(one.group, one.kind)
-            return group == one.group and (served is None or served.plural == plural)
-        return False
+        plural, _, group = holder.name.partition(".")
+        served = self._client.kinds.find(one.group, one.kind)
+        return group == one.group and (served is None or served.plural == plural)
 
     def judge(self, entry: Entry, kind: Kind, body: Body | None) -> Stale:
         """Judge one entry by the object as it is now."""

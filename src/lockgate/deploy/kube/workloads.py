@@ -149,4 +149,9 @@ def pod(body: Mapping[str, Any], now: float) -> State:
         created = body["metadata"].get("creationTimestamp") or ""
         late = created and datetime.fromisoformat(created).timestamp() + SCHEDULING < now
         return State("failed" if late else "in progress", words(scheduled))
-    return State("in progress", ", ".join(waiting) or f"phase {phase or 'none'}")
+    unready = [
+        f"{one.get('name')}: it runs, and its readiness probe does not succeed"
+        for one in status.get("containerStatuses") or ()
+        if (one.get("state") or {}).get("running") is not None and not one.get("ready")
+    ]
+    return State("in progress", ", ".join(waiting or unready) or f"phase {phase or 'none'}")

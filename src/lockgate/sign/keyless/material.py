@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lockgate.base.canonical import Record, decode
+from lockgate.base.canonical import Record
 from lockgate.base.errors import SignatureInvalid, UsageError
 from lockgate.sign import dsse
 
@@ -159,7 +159,7 @@ def parse(data: bytes) -> Material:
             of a key, and at most one log entry with its proof. Unknown and repeated fields are refused.
     """
     try:
-        found = decode(data, _Bundle, what="bundle")
+        found = dsse.read(data, _Bundle, what="bundle")
     except UsageError as error:
         raise refused(error.message) from None
     material = found.verification_material

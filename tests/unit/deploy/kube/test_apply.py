@@ -490,6 +490,28 @@ def test_a_first_run_that_met_another_first_run_looks_again(cluster: Cluster) ->
     assert lines(changes) == ["a unchanged", "b created"]
 
 
+@pytest.mark.parametrize("name", ["web", "other"])
+def test_a_record_is_no_object_of_an_artifact(cluster: Cluster, name: str) -> None:
+    """Neither the own one, nor another's: it would be written over, and later be deleted with the rest."""
+    cluster.apply(maps("a"))
+    before = cluster.data("inv-web")
+    either = replace(NO_WAIT, take_over=True)
+    with pytest.raises((UsageError, Conflict), match="is the record of an inventory"):
+        cluster.apply(maps("inv-web"), either, artifact="2", name=name)
+    with pytest.raises(UsageError, match="is the record of an inventory"):
+        cluster.apply(maps(f"inv-{name}"), artifact="2", name=name)
+    assert cluster.data("inv-web") == before
+    assert cluster.entries() == ["a"]
+
+
+def test_a_copy_of_a_record_is_no_object_of_an_artifact(cluster: Cluster) -> None:
+    """It would be followed as if a run had written it."""
+    labels = "app.kubernetes.io/component: inventory, app.kubernetes.io/created-by: lockgate"
+    copy = maps("inv-old").replace("default}", f"default, labels: {{{labels}}}}}")
+    with pytest.raises(UsageError, match="is the record of an inventory"):
+        cluster.apply(copy)
+
+
 def test_what_a_run_did_before_it_was_killed_is_not_lost(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,7 +170,7 @@ def test_a_pod_uses_its_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_path_that_cannot_be_looked_at_is_an_error_of_ours(tmp_path: Path) -> None:
     """Not a traceback."""
     environ = {"KUBECONFIG": str(tmp_path / ("a" * 300))}
-    with pytest.raises(LockgateError, match="kubeconfig|too long"):
+    with pytest.raises(LockgateError, match=r"kubeconfig|too long"):
         kubeconfig.read(root=tmp_path, environ=environ)
 
 

@@ -207,6 +207,17 @@ def test_replicas_that_are_given_up_are_put_in_other_hands() -> None:
     assert ownership.cleanup(body, {"spec": {"replicas": 2}}, take_over=False) == []
 
 
+def test_replicas_that_the_manifest_has_again_are_taken_back() -> None:
+    """What stood for us is no other manager, and its conflict is none."""
+    stand_in = books(ownership.HANDOVER, fields={"f:spec": {"f:replicas": {}}})
+    body = item(books(fields={"f:spec": {}}), stand_in)
+    patch = ownership.cleanup(body, {"spec": {"replicas": 3}}, take_over=False)
+    assert [one["manager"] for one in patch[1]["value"]] == ["lockgate"]
+    assert ownership.cleanup(body, {"spec": {}}, take_over=False) == []
+    text = f'conflict with "{ownership.HANDOVER}" using apps/v1'
+    assert ownership.conflicts_are_residue((("", ".spec.replicas", text),))
+
+
 def test_replicas_that_another_manager_holds_are_left_to_it() -> None:
     """The autoscaler has set them."""
     body = item(

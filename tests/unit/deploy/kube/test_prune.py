@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from tests.miniature import KINDS
-from tests.unit.deploy.kube.conftest import NO_WAIT, Cluster, lines, maps
+from tests.unit.deploy.kube.conftest import NO_WAIT, Cluster, Proof, lines, maps
 
 from lockgate.base.errors import ClusterError, UsageError
+from lockgate.deploy.kube import apply, delete
 from lockgate.deploy.kube.answers import Page
 from lockgate.deploy.kube.client import Client
 from lockgate.deploy.kube.discovery import Kind
@@ -108,6 +109,17 @@ def test_what_is_marked_is_not_deleted_with_what_holds_it(
     cluster.delete()
     assert cluster.server.find(kind, where, name) is not None
     assert len(cluster.entries()) == 2
+
+
+def test_a_namespace_stays_while_another_inventory_lies_in_it(cluster: Cluster) -> None:
+    """What was deployed there is another's; one's own record is no reason to stay."""
+    cluster.apply(SPACE + maps("a"))
+    other, wanted = cluster.target("other", namespace="shop"), cluster.wanted(inside())
+    apply.apply(Proof(wanted.artifact), wanted, other, NO_WAIT)
+    assert notes(cluster, maps("a"))["shop"] == "skipped: the inventory other lies in it"
+    assert lines(cluster.delete()) == ["a deleted", "shop skipped"]
+    delete.delete(other, NO_WAIT)
+    assert lines(cluster.delete()) == ["shop deleted"]
 
 
 def test_what_is_marked_after_the_plan_keeps_its_namespace(

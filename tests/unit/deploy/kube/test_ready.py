@@ -93,6 +93,10 @@ TABLE: list[tuple[str, dict[str, Any], str, str]] = [
     ("job that is suspended", item("batch/v1 Job", {"conditions": [met("Suspended")]}, spec={"suspend": True}), "current", ""),
     ("cron job", item("batch/v1 CronJob", None), "current", ""),
     ("pod that is ready", item(" Pod", {"phase": "Running", "conditions": [met("Ready")]}), "current", ""),
+    ("pod whose probe fails",
+     item(" Pod", {"phase": "Running", "conditions": [met("Ready", "False")], "containerStatuses": [
+         {"name": "a", "ready": True, "state": {"running": {}}}, {"name": "b", "ready": False, "state": {"running": {}}}]}),
+     "in progress", "b: it runs, and its readiness probe does not succeed"),
     ("pod that ended well", item(" Pod", {"phase": "Succeeded"}), "current", ""),
     ("pod that ended badly", item(" Pod", {"phase": "Failed", "message": "out of memory"}), "failed", "out of memory"),
     ("pod that crashes",

@@ -108,6 +108,12 @@ def test_chunks_are_put_together() -> None:
         b"3" * 2000 + b"\r\n",
         b"f" * 16 + b"\r\n",
         b"0\r\n" + b"a: b\r\n" * 40 + b"\r\n",
+        b"3\nabc\r\n0\r\n\r\n",
+        b"3;\nabc\r\n0\r\n\r\n",
+        b"3;a\rb\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\n\n",
+        b"3\r\nabc\r\n0\r\na : b\r\n\r\n",
     ],
 )
 def test_broken_chunks_are_an_error(data: bytes) -> None:

@@ -191,6 +191,60 @@ spec: {template: {spec: {containers: [{name: side, image: side@x}]}}}
     assert bodies["Secret"]["metadata"]["namespace"] == "shop"
 
 
+@pytest.mark.parametrize(
+    "patches",
+    [
+        """\
+      - {op: add, path: /metadata/annotations, value: {}}
+      - {op: copy, from: /data/a, path: /metadata/annotations/x}
+""",
+        "      - {op: replace, path: /kind, value: ConfigMap}\n",
+    ],
+)
+def test_a_patch_that_takes_a_value_out_of_a_secret_is_refused(
+    patches: str, real: kustomize.Kustomize, tmp_path: Path
+) -> None:
+    """What everybody may read gets neither the value nor what stood in its place."""
+    objects = resource.parse(
+        b"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: aHVudGVyMg==}\n", where="it"
+    )
+    head = "patches:\n  - target: {kind: Secret}\n    patch: |\n"
+    write(tmp_path, {"p.yaml": head + patches})
+    with pytest.raises(UsageError, match=r"p\.yaml puts a value of a Secret into"):
+        patch.apply(objects, [patch.read(tmp_path / "p.yaml")], real)
+
+
+def test_a_patch_within_a_secret_moves_its_values(
+    real: kustomize.Kustomize, tmp_path: Path
+) -> None:
+    """Under another key of the same Secret a value is the value."""
+    objects = resource.parse(
+        b"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: aHVudGVyMg==}\n", where="it"
+    )
+    move = "      - {op: move, from: /data/a, path: /data/b}\n"
+    text = f"patches:\n  - target: {{kind: Secret}}\n    patch: |\n{move}"
+    write(tmp_path, {"p.yaml": text})
+    (made,) = patch.apply(objects, [patch.read(tmp_path / "p.yaml")], real)
+    assert made.body["data"] == {"b": "aHVudGVyMg=="}
+
+
+def test_a_value_of_a_wrong_form_is_not_shown(real: kustomize.Kustomize, tmp_path: Path) -> None:
+    """Kustomize itself would quote what stands where a mapping should be."""
+    head = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+    patched = "patches: [{path: p.yaml}]\nresources: [s.yaml]\n"
+    write(
+        tmp_path,
+        {
+            "s.yaml": f"{head}data: {{a: eA==}}\n",
+            "p.yaml": f"{head}data: {{a: {{b: hunter2}}}}\n",
+            "kustomization.yaml": patched,
+        },
+    )
+    with pytest.raises(UsageError, match="wrong node kind") as caught:
+        real.build(tmp_path)
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_a_patch_without_a_target_is_an_error(real: kustomize.Kustomize, tmp_path: Path) -> None:
     """It names the file."""
     objects = resource.parse(OVERLAY["base/web.yaml"].encode(), where="it")

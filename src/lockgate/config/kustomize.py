@@ -27,6 +27,8 @@ _VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)(?:\.[0-9]+)?")
 _NOISE = re.compile(r'^(?:Error: |E[0-9]{4} .*?\] "command failed" err=")|"$')
 _QUOTED = re.compile(r"(\[patch: |literal sources? (?=\S)).*")
 """Where kustomize quotes a patch or a literal: it may be a Secret's."""
+_CONTENTS = "node contents:"
+"""Behind it kustomize shows what a field holds that should hold something else, over several lines."""
 _LONGEST = 400
 """Characters of kustomize's complaint that are shown; the last of them say what is wrong."""
 
@@ -82,7 +84,8 @@ def _explained(error: CommandFailed, folder: Path) -> Exception:
     if error.code in (-signal.SIGKILL, 125, 126, 127) or not error.stderr_tail.strip():
         return error
     # kubectl puts a complaint of several lines between `err=<` and `>`.
-    lines = [one.strip() for one in error.stderr_tail.splitlines() if one.strip(" \t>")]
+    said = error.stderr_tail.partition(_CONTENTS)[0].rstrip(": ")
+    lines = [one.strip() for one in said.splitlines() if one.strip(" \t>")]
     line = _QUOTED.sub(r"\1…", _NOISE.sub("", lines[-1])) if lines else "it does not say why"
     shown = line if len(line) <= _LONGEST else "…" + line[-_LONGEST:]
     return UsageError(f"{folder} cannot be rendered: {shown}", hint="correct it there")

@@ -8,6 +8,7 @@ it reads files, and they are not written to any. Marks stand in their place whil
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from lockgate.config.kustomize import Renderer
 
+_MARK = re.compile(r"lockgate-value-[0-9]+-of-a-secret")
 _PATCHES = ("patches", "patchesStrategicMerge", "patchesJson6902")
 _CHANGES = (
     "namespace",
@@ -141,6 +143,8 @@ def apply(
                 raise UsageError(message, hint="correct the patch") from None
         made = resource.parse(data, where=f"{one.where} (applied)")
         found = tuple(_show(each, values) for each in made)
+        for each in found:
+            _check_marks(each, values, one.where)
     return found
 
 
@@ -158,6 +162,18 @@ def _hide(resources: Sequence[Resource]) -> tuple[list[Resource], dict[str, Any]
 
 def _show(one: Resource, values: Mapping[str, Any]) -> Resource:
     return _secret(one, lambda value: values.get(value, value) if isinstance(value, str) else value)
+
+
+def _check_marks(one: Resource, values: Mapping[str, Any], where: str) -> None:
+    """Refuse an object with a mark that was not taken back, since it went where no value of a Secret belongs."""
+    if not values:
+        return
+    known = {name for name in values if name not in values.values()}
+    if not known.isdisjoint(_MARK.findall(json.dumps(one.body))):
+        raise UsageError(
+            f"{where} puts a value of a Secret into {one.id.label}, outside of its `data` and `stringData`",
+            hint="write out what is to be there, if everybody may read it",
+        )
 
 
 def _secret(one: Resource, change: Any) -> Resource:

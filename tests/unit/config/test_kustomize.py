@@ -116,6 +116,10 @@ def test_its_complaint_is_an_error_of_the_input(
             '"command failed" err=<\n\tdata: hidden\n\t`: unable to parse it from [patch: "hidden"]\n >',
             "`: unable to parse it from [patch: …",
         ),
+        (
+            "Error: wrong node kind: expected MappingNode but got ScalarNode: node contents:\nhidden\n",
+            "wrong node kind: expected MappingNode but got ScalarNode",
+        ),
     ],
 )
 def test_what_it_quotes_is_not_shown(said: str, shown: str, script: Script, tmp_path: Path) -> None:

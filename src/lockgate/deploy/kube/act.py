@@ -13,7 +13,7 @@ from lockgate.deploy.kube.drift import is_same
 from lockgate.deploy.kube.immutable import typed
 from lockgate.deploy.kube.look import Finding, Looker
 from lockgate.deploy.kube.model import Change, Options
-from lockgate.deploy.kube.ready import state_of
+from lockgate.deploy.kube.ready import may_go, state_of
 from lockgate.deploy.kube.remove import not_gone, remove
 
 if TYPE_CHECKING:
@@ -209,6 +209,9 @@ class Act:
         live = looker.live(self._seen.desired, self._settled(done=False), ())
         for one in self._seen.desired:
             if one.id in live.proven:
+                continue
+            if one.id not in live.bodies and may_go(one.body):
+                self._target.events.note(f"{one.id.label} has ended and was removed")
                 continue
             if one.id not in live.bodies:
                 raise Conflict(

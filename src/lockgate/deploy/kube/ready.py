@@ -28,6 +28,13 @@ class Rule:
     """Type of the condition that says, when `True`, that it will never be ready."""
 
 
+def may_go(body: Mapping[str, Any]) -> bool:
+    """Return whether an object is removed by the cluster once it has ended: a Job that says after how long."""
+    group, _, _ = body["apiVersion"].rpartition("/")
+    ttl = spec_of(body).get("ttlSecondsAfterFinished")
+    return (group, body["kind"]) == ("batch", "Job") and ttl is not None
+
+
 def state_of(body: Mapping[str, Any] | None, *, now: float, rules: Sequence[Rule] = ()) -> State:
     """Return how far an object is.
 

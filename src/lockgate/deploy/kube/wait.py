@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lockgate.base.errors import ClusterError, NotReady
 from lockgate.deploy.kube import crew, troubles
 from lockgate.deploy.kube.conditions import State
-from lockgate.deploy.kube.ready import state_of
+from lockgate.deploy.kube.ready import may_go, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,6 +99,8 @@ class _Group:
         self._selector, self._names, self._rules, self._now = selector, names, rules, now
         self._stop, self._deadline = stop, deadline
         self.states = {one: State("not found", "it is not there") for one in names.values()}
+        self._ended: set[ResourceId] = set()
+        """What was ready, and may be gone since."""
 
     def follow(self, check: Callable[[], None]) -> None:
         """List and watch until all are ready, one never will be, or the time is over."""
@@ -128,7 +130,7 @@ class _Group:
                 seen.add(body["metadata"]["name"])
                 self._see(body)
         for name in self._names.keys() - seen:
-            self.states[self._names[name]] = state_of(None, now=0.0)
+            self._see(None, name)
         return version
 
     def _watch(self, version: str) -> None:
@@ -148,7 +150,11 @@ class _Group:
             # Items of a list do not say what they are.
             body.setdefault("apiVersion", self.kind.api_version)
             body.setdefault("kind", self.kind.kind)
+        if body is None and one in self._ended:
+            return
         self.states[one] = state_of(body, now=self._now(), rules=self._rules)
+        if body is not None and self.states[one].is_ready and may_go(body):
+            self._ended.add(one)
 
     @property
     def _has_failed(self) -> bool:

@@ -490,6 +490,31 @@ def test_a_first_run_that_met_another_first_run_looks_again(cluster: Cluster) ->
     assert lines(changes) == ["a unchanged", "b created"]
 
 
+def test_a_job_that_is_removed_after_its_end_is_no_failure(cluster: Cluster) -> None:
+    """It was seen to be complete, and while others were waited for the cluster removed it, as its manifest says."""
+    text = JOB.replace("spec: {", "spec: {ttlSecondsAfterFinished: 5, ")
+    slow = JOB.replace("name: job", "name: slow")
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    send = cluster.server.send
+    lists: list[str] = []
+
+    def sending(method: str, path: str, **rest: Any) -> Answer:
+        if method == "GET" and "/jobs?" in path:
+            lists.append(path)
+            if len(lists) == 2:
+                cluster.server.update("Job", "default", "job", "x", status=done)
+            if len(lists) == 3:
+                del cluster.server._objects["batch", "Job", "default", "job"]
+                cluster.server.update("Job", "default", "slow", "x", status=done)
+        return send(method, path, **rest)
+
+    cluster.server.send = sending  # type: ignore[method-assign]
+    changes = cluster.apply(f"{text}---{slow}", WAIT)
+    assert lines(changes) == ["job created", "slow created"]
+    assert cluster.events.notes[-1] == "Job/default/job has ended and was removed"
+    assert len(lists) == 4
+
+
 @pytest.mark.parametrize("name", ["web", "other"])
 def test_a_record_is_no_object_of_an_artifact(cluster: Cluster, name: str) -> None:
     """Neither the own one, nor another's: it would be written over, and later be deleted with the rest."""

@@ -48,10 +48,13 @@ def decide(
 
     Raises:
         ReportUnreadable: the report covers no platform, or no package on one: empty is not success.
-        DatabaseTooOld: the advisories were older at `now` than the environment allows.
+        DatabaseTooOld: the advisories were older at `now` than the environment allows, or dated in the future. How
+            old a set is that the environment takes at no age does not matter.
     """
     _check_report(report)
-    _check_age(report, environment, threshold, now)
+    _check_clock(report, now)
+    if not _is_refused(report, threshold):
+        _check_age(report, environment, threshold, now)
     today = day(now)
     violations: list[Finding] = []
     waived: list[Waived] = []
@@ -147,14 +150,18 @@ def _check_report(report: Report) -> None:
             )
 
 
-def _check_age(report: Report, environment: str, threshold: Threshold, now: int) -> None:
-    updated, allowed = report.database.updated, threshold.database_max_age_days
+def _check_clock(report: Report, now: int) -> None:
+    updated = report.database.updated
     if updated > now + _SKEW or report.scanned > now + _SKEW:
         # Of a time in the future no age can be told, and it would stay fresh for ever.
         raise DatabaseTooOld(
             "the scan or its database is dated in the future: how old it is cannot be told",
             hint="check this machine's clock with `date -u`, then run `inv scan` again",
         )
+
+
+def _check_age(report: Report, environment: str, threshold: Threshold, now: int) -> None:
+    updated, allowed = report.database.updated, threshold.database_max_age_days
     if now - updated > allowed * _DAY:
         # A begun day counts, or 2 days and an hour would read as "2 days old, prod allows 2".
         old = -(-(now - updated) // _DAY)
@@ -165,12 +172,15 @@ def _check_age(report: Report, environment: str, threshold: Threshold, now: int)
         )
 
 
+def _is_refused(report: Report, threshold: Threshold) -> bool:
+    """Return whether the environment takes no such database; what may be less than the whole one counts as a part."""
+    whole = report.database.kind == "upstream" and not report.database.partial
+    return not (whole or threshold.embedded_advisories)
+
+
 def _refusals(report: Report, threshold: Threshold) -> tuple[str, ...]:
     found = []
-    # Anything that is not known to be the whole database counts as a partial one.
-    if (report.database.kind != "upstream" or report.database.partial) and (
-        not threshold.embedded_advisories
-    ):
+    if _is_refused(report, threshold):
         found.append(EMBEDDED)
     if report.dirty and not threshold.dirty:
         found.append(DIRTY)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from lockgate.base.canonical import Foreign, Record, decode, encode
 from lockgate.base.errors import (
     CommandFailed,
-    DatabaseTooOld,
     RemoteError,
     ToolError,
     UsageError,
@@ -252,33 +251,6 @@ def choose(
     if setting == "upstream":
         raise ToolError("trivy could not run: no advisory database was pulled", hint=_PULL)
     return embedded()
-
-
-def check_age(database: Database, *, now: int, max_days: int, environment: str) -> None:
-    """Refuse a database that is older than an environment allows.
-
-    Args:
-        database: what would be looked up.
-        now: seconds since 1970.
-        max_days: oldest age in days.
-        environment: its name, for the message.
-
-    Raises:
-        DatabaseTooOld: it is older.
-        ToolError: it is from the future, so its age is not known.
-    """
-    age = now - database.updated
-    if age < -DAY:
-        raise ToolError(
-            "trivy could not run: the advisory database is dated in the future",
-            hint="check this machine's clock",
-        )
-    if age > max_days * DAY:
-        days = -(-age // DAY)
-        raise DatabaseTooOld(
-            f"trivy could not run: database is {days} days old, {environment} allows {max_days}",
-            hint=_PULL,
-        )
 
 
 def _time(text: str) -> int:

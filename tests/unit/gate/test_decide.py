@@ -196,6 +196,20 @@ def test_a_refusal_closes_the_gate(
     assert judge(report=report, threshold=make_threshold(**{permission: True})).allowed
 
 
+def test_a_set_that_is_never_taken_may_be_of_any_age(
+    judge: Callable[..., Decision], make_report: Callable[..., Report]
+) -> None:
+    """The verdict of one commit does not turn into an error because days go by."""
+    report = make_report()
+    old = msgspec.structs.replace(report.database, kind="embedded", updated=0)
+
+    closed = judge(report=msgspec.structs.replace(report, database=old))
+
+    assert closed.refusals == ("embedded advisories",)
+    with pytest.raises(GateClosed, match="embedded advisories"):
+        require_open(closed)
+
+
 def test_refusals_are_sorted(
     judge: Callable[..., Decision], make_report: Callable[..., Report]
 ) -> None:

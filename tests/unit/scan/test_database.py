@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.scan.conftest import PULLED
 
-from lockgate.base.errors import DatabaseTooOld, RemoteError, ToolError
+from lockgate.base.errors import RemoteError, ToolError
 from lockgate.oci.digest import Digest
 from lockgate.scan.bolt import bolt_bytes
 from lockgate.scan.database import (
-    DAY,
     DatabaseDir,
-    check_age,
     choose,
     embedded,
     pull,
@@ -303,29 +301,3 @@ def test_auto_does_not_step_over_a_broken_one(tmp_path: Path) -> None:
     place(tmp_path, metadata={})
     with pytest.raises(ToolError, match="broken"):
         choose("auto", embedded=lambda: EMBEDDED, pulled=lambda: pulled(tmp_path))
-
-
-def aged(updated: int) -> Database:
-    """Return an upstream database of a time."""
-    return Database(kind="upstream", digest="", updated=updated, partial=False)
-
-
-def test_age_up_to_the_limit_passes() -> None:
-    """The last second of the last allowed day is still allowed; a clock slightly behind is too."""
-    check_age(aged(1000), now=1000 + 2 * DAY, max_days=2, environment="prod")
-    check_age(aged(1000), now=0, max_days=0, environment="prod")
-
-
-def test_old_database_is_refused() -> None:
-    """One second more is too old, and the message has both numbers."""
-    with pytest.raises(DatabaseTooOld) as caught:
-        check_age(aged(0), now=8 * DAY + 1, max_days=2, environment="prod")
-    assert str(caught.value) == "trivy could not run: database is 9 days old, prod allows 2"
-    assert caught.value.exit_code == 6
-    assert caught.value.hint == "pull it: `inv scan.database --pull`"
-
-
-def test_database_from_the_future_is_refused() -> None:
-    """Of a database that is newer than now the age is not known, so it does not pass as fresh."""
-    with pytest.raises(ToolError, match="in the future"):
-        check_age(aged(10 * DAY), now=0, max_days=2, environment="prod")

@@ -550,3 +550,20 @@ def test_a_key_that_is_not_there(built_mini: Mini) -> None:
     refused(
         built_mini.inv("sign", "-c", "web"), 4, "gone.key cannot be read: No such file", "`key`"
     )
+
+
+# --- what is not served
+
+
+def test_a_folder_that_is_no_layout_is_not_served(mini: Mini) -> None:
+    """A layout is not made among somebody's files; one that was killed while it was made is gone on with."""
+    keys = mini.path / "keys"
+    keys.mkdir()
+    (keys / "release.key").write_text("x")
+
+    refused(mini.inv("registry.serve", "--store", "keys"), 2, "no image layout, and not empty")
+    assert [one.name for one in keys.iterdir()] == ["release.key"]
+
+    (mini.path / "begun" / "blobs").mkdir(parents=True)
+    other = mini.inv("registry.serve", "--store", "begun", "--port", "99999")
+    assert "not empty" not in other.err

@@ -92,11 +92,21 @@ def serve(
 def _layout(store: str, *, read_only: bool) -> Layout:
     from pathlib import Path
 
+    from lockgate.base.errors import UsageError
     from lockgate.oci.layout import Layout
     from lockgate.tasks.session import open_session
 
     if store:
         place = Path(store)
+        there = {one.name for one in place.iterdir()} if place.is_dir() else set()
+        # Nobody serves a folder of keys or sources on purpose. One that was killed while it was made is a layout, too.
+        if "oci-layout" not in there and any(
+            one not in ("blobs", "index.json") and not one.startswith(".") for one in there
+        ):
+            raise UsageError(
+                f"{store} is no image layout, and not empty",
+                hint="name a new folder, an empty one or an image layout",
+            )
     else:
         session = open_session()
         place = session.root / session.settings.store

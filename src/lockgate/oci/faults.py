@@ -81,19 +81,15 @@ class Answer(NamedTuple):
 
 def unreachable(error: Exception, host: str, *, plain: bool = False) -> RegistryError:
     """Translate an exception of httpx2 about `host`, which was spoken to without TLS when `plain`."""
-    if plain and isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError):
-        # Among other causes this is how servers answer what is not TLS.
-        return RegistryError(
-            f"{host} broke the connection off{_detail(str(error))}",
-            hint=f"{_NETWORK}; or, when it speaks TLS, {_AUTHORITY}",
-            retryable=True,
-        )
     for cause in _causes(error):
         found = _known(cause, host)
         if found is not None:
             return found
     kind = next(one for one in type(error).__mro__ if one in TEXTS)
     text, again, hint = TEXTS[kind]
+    if plain and kind in (httpx2.ReadError, httpx2.RemoteProtocolError):
+        # Among other causes this is how servers answer what is not TLS.
+        hint = f"{hint}; when it speaks TLS, {_AUTHORITY}"
     return RegistryError(f"{host} {text}{_detail(str(error))}", hint=hint, retryable=again)
 
 

@@ -12,6 +12,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def inv(*typed: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in this repository."""
+    return subprocess.run(
+        [sys.executable, "-m", "lockgate.tasks.program", *typed],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -23,14 +35,7 @@ ROOT = Path(__file__).parents[2]
 )
 def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
     """Exit code 2, one line and a hint; no traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lockgate.tasks.program", *typed],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = inv(*typed)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"No idea what '{typed[-1]}' is", f"  hint: {meant}"]
 
@@ -61,14 +66,7 @@ def test_a_flag_that_would_be_another_one_is_refused(
     A script whose variable is empty does not verify, or push to, something else; and what is typed as a plan does
     not act, since Invoke itself knows `-p`.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "lockgate.tasks.program", *typed],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = inv(*typed)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [line, f"  hint: `./inv --help {hint}` explains it"]
 
@@ -95,22 +93,19 @@ def test_a_flag_that_would_be_another_one_is_refused(
 def test_values_that_are_there_are_taken(typed: list[str]) -> None:
     """With a blank or an equals sign before it, glued to a short flag, or called as a task is."""
     from lockgate.tasks import namespace
+    from lockgate.tasks.hinting import by_name
     from lockgate.tasks.program import without_flag, without_value
 
-    assert without_value(typed, namespace().to_contexts()) is None
-    assert without_flag(typed, namespace().to_contexts()) is None
+    named = by_name(namespace().to_contexts())
+
+    assert without_value(typed, named) is None
+    assert without_flag(typed, named) is None
 
 
 def test_help_explains_each_flag() -> None:
     """Invoke takes the texts out of the tasks when it reads them a first time."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lockgate.tasks.program", "--help", "verify"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = inv("--help", "verify")
+    assert done.returncode == 0
     assert "name in the store, digest" in done.stdout
 
 

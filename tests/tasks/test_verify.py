@@ -12,6 +12,7 @@ from lockgate.oci.layout import Layout
 from lockgate.oci.manifest import INDEX, Index, Manifest, index_bytes
 from lockgate.oci.server import Server
 from lockgate.tasks import namespace, places
+from lockgate.tasks.hinting import by_name
 from lockgate.tasks.program import with_flags
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def test_a_word_needs_no_flag(typed: list[str], read: list[str]) -> None:
     """What follows `verify` and is no task is what is verified; a word behind a flag is the flag's."""
     tasks = namespace()
 
-    assert with_flags(typed, tasks, tasks.to_contexts()) == read
+    assert with_flags(typed, tasks, by_name(tasks.to_contexts())) == read
 
 
 def test_from_a_registry_by_tag(shop: Mini, registry: Place) -> None:

@@ -107,6 +107,19 @@ def hole(source: Source, digest: str, missing: Iterable[str]) -> TrustError:
     )
 
 
+def check_referrers(count: int, digest: str, where: str) -> None:
+    """Refuse more referrers of one manifest than anybody reads or copies.
+
+    Raises:
+        TrustError: there are more than `MAX_MANIFESTS`.
+    """
+    if count > MAX_MANIFESTS:
+        raise TrustError(
+            f"{Digest(digest).short} in {where} has more than {MAX_MANIFESTS} referrers",
+            hint="somebody may be adding them; look at them before it is used",
+        )
+
+
 def _look(source: Source, digest: str) -> _Found:
     data = source.manifest(digest)
     if data is None:

@@ -18,7 +18,7 @@ from lockgate.base.errors import (
     TrustError,
     UsageError,
 )
-from lockgate.oci.closure import MAX_MANIFESTS
+from lockgate.oci.closure import check_referrers
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MANIFEST, MAX_JSON, Descriptor, Index, Manifest, is_index
 
@@ -148,11 +148,7 @@ class Elsewhere:
         """Return the referrers that the place lists; what they hold is fetched ahead."""
         asked = self._lists.pop(digest, None)
         every = self._source.referrers(digest) if asked is None else asked.result()
-        if len(every) > MAX_MANIFESTS:
-            raise TrustError(
-                f"{Digest(digest).short} in {self._source.label} has more than {MAX_MANIFESTS} referrers",
-                hint="somebody may be adding them; look at them before it is used",
-            )
+        check_referrers(len(every), digest, self._source.label)
         found = [one for one in every if artifact_type in ("", one.artifact_type)]
         found.sort(key=lambda one: (one.artifact_type, one.digest))
         self._ahead(found)

@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.base.canonical import encode, loads
-from lockgate.base.errors import DigestMismatch, RegistryError, TrustError, UsageError
-from lockgate.oci.closure import MAX_MANIFESTS
+from lockgate.base.errors import DigestMismatch, RegistryError, UsageError
+from lockgate.oci.closure import check_referrers
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MAX_JSON, Descriptor, Index, index_bytes
 
@@ -132,12 +132,8 @@ class Referrers:
                 self._absent = answer.status == 404
                 return None
             found += _parse(answer.body, where.name)
-            if len(found) > MAX_MANIFESTS:
-                # Nobody reads or copies so many, and page by page they would fill the memory.
-                raise TrustError(
-                    f"{Digest(digest).short} in {where.name} has more than {MAX_MANIFESTS} referrers",
-                    hint="somebody may be adding them; look at them before it is used",
-                )
+            # Page by page, or they would fill the memory first.
+            check_referrers(len(found), digest, where.name)
             url = next_page(answer.headers.get("link", ""))
         if url:
             raise RegistryError(

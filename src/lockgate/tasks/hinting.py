@@ -11,9 +11,16 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from invoke.parser.context import ParserContext
 
 _COMMAND = re.compile(r"(?<=`inv )[^`]+(?=`)")
+
+
+def by_name(contexts: Iterable[ParserContext]) -> dict[str, ParserContext]:
+    """Return what Invoke knows of each task, by its name and by its aliases."""
+    return {name: one for one in contexts if one.name for name in (one.name, *one.aliases)}
 
 
 def as_typed(words: str, *, env: str = "", target: str = "") -> str:
@@ -66,9 +73,5 @@ def _tasks() -> dict[str, frozenset[str]]:
     """Return the long flags of every task, by each of its names."""
     from lockgate.tasks import namespace
 
-    return {
-        name: frozenset(one.flags)
-        for one in namespace().to_contexts()
-        for name in (one.name, *one.aliases)
-        if name
-    }
+    named = by_name(namespace().to_contexts())
+    return {name: frozenset(one.flags) for name, one in named.items()}

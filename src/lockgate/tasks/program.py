@@ -23,9 +23,10 @@ from invoke.program import Program
 from lockgate import __version__
 from lockgate.tasks import namespace
 from lockgate.tasks.command import SHORT
+from lockgate.tasks.hinting import by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from invoke.collection import Collection
     from invoke.parser import Parser
@@ -38,29 +39,29 @@ class Lockgate(Program):
     def parse_tasks(self) -> None:
         """Parse the task part of the command line; end with exit code 2 when it cannot be parsed."""
         self._once = super()._make_parser()
-        missing = without_value(self.core.unparsed, self._once.contexts.values())
+        named = by_name(self._once.contexts.values())
+        missing = without_value(self.core.unparsed, named)
         if missing is not None:
             task, flag = missing
             _complain(f"`{flag}` of `{task}` has no value", f"`inv --help {task}` explains it")
-        foreign = without_flag(self.core.unparsed, self._once.contexts.values())
+        foreign = without_flag(self.core.unparsed, named)
         if foreign is not None:
             task, flag = foreign
             _complain(f"`{task}` has no `{flag}`", f"`inv --help {task}` explains it")
         try:
-            self._parse()
+            self._parse(named)
         except ParseError as error:
-            self._explain(error)
+            self._explain(error, named)
 
     def _make_parser(self) -> Parser:
         # One for each run, since Invoke takes the help texts out of the tasks when it makes it.
         return self._once
 
-    def _parse(self) -> None:
+    def _parse(self, named: Mapping[str, ParserContext]) -> None:
         try:
             super().parse_tasks()
         except ParseError:
-            contexts = self._once.contexts.values()
-            words = with_flags(self.core.unparsed, self.collection, contexts)
+            words = with_flags(self.core.unparsed, self.collection, named)
             if words == self.core.unparsed:
                 raise
             self.core.unparsed = words
@@ -74,7 +75,7 @@ class Lockgate(Program):
             print("stopped by Ctrl-C; what was finished is kept", file=sys.stderr)
             sys.exit(130)
 
-    def _explain(self, error: ParseError) -> NoReturn:
+    def _explain(self, error: ParseError, named: Mapping[str, ParserContext]) -> NoReturn:
         from lockgate.base.settings import nearest
 
         absent = re.fullmatch(r"'(.*)' did not receive required \D*: (.*)", str(error))
@@ -82,7 +83,7 @@ class Lockgate(Program):
             needed = absent[2].replace("'", "`").replace(", ", " and ")
             _complain(f"`{absent[1]}` needs {needed}", f"`inv --help {absent[1]}` explains it")
         word = re.search(r"'([^']*)'", str(error))
-        known = sorted(name for one in self.parser.contexts.values() for name in _names(one))
+        known = sorted(named)
         if error.context is not None and error.context.name and word and word[1].startswith("-"):
             known = sorted(error.context.flags)
         meant = nearest(word[1], known) if word else ""
@@ -121,13 +122,12 @@ def tasks_above(start: Path) -> Path | None:
 
 
 def with_flags(
-    words: Sequence[str], tasks: Collection, contexts: Iterable[ParserContext]
+    words: Sequence[str], tasks: Collection, named: Mapping[str, ParserContext]
 ) -> list[str]:
     """Put the flag before each word that a task may have: `verify app` becomes `verify --reference app`.
 
     A word that is the name of a task is that task, and what follows a flag belongs to the flag.
     """
-    named = {name: one for one in contexts for name in _names(one)}
     found: list[str] = []
     current, flag, due = None, "", False
     for word in words:
@@ -145,7 +145,7 @@ def with_flags(
 
 
 def without_value(
-    words: Sequence[str], contexts: Iterable[ParserContext]
+    words: Sequence[str], named: Mapping[str, ParserContext]
 ) -> tuple[str, str] | None:
     """Return the first flag that takes a value and is given none or an empty one, behind its task; None without any.
 
@@ -153,7 +153,6 @@ def without_value(
     given" to most tasks. So `inv verify --reference $IMAGE -e "$ENVIRONMENT"` would verify something else, and pass,
     where a script has one of the two variables not set.
     """
-    named = {name: one for one in contexts for name in _names(one)}
     current, task, due = None, "", ""
     for word in words:
         flag, equals, value = word.partition("=")
@@ -170,13 +169,14 @@ def without_value(
     return (task, due) if due else None
 
 
-def without_flag(words: Sequence[str], contexts: Iterable[ParserContext]) -> tuple[str, str] | None:
+def without_flag(
+    words: Sequence[str], named: Mapping[str, ParserContext]
+) -> tuple[str, str] | None:
     """Return the first task with a short flag behind it that is another task's; None without any.
 
     Invoke has such letters of its own, and takes them there: `inv deploy.repair -p` would be no plan, but a repair
     with a terminal, and `inv deploy.stop -e dev` would look for a task `dev`.
     """
-    named = {name: one for one in contexts for name in _names(one)}
     current, task, due = None, "", False
     for word in words:
         if due:
@@ -203,11 +203,6 @@ def _complain(message: str, hint: str) -> NoReturn:
     print(message, file=sys.stderr)
     print(f"  hint: {hint.replace('`inv ', f'`{called} ')}", file=sys.stderr)
     sys.exit(2)
-
-
-def _names(context: object) -> list[str]:
-    name, aliases = getattr(context, "name", ""), getattr(context, "aliases", ())
-    return [name, *aliases] if name else []
 
 
 program = Lockgate(

@@ -11,7 +11,7 @@ from tests.unit.oci.images import KIND, build, everything
 from tests.unit.oci.mishaps import answer
 
 from lockgate.base.errors import DigestMismatch, RegistryError, TrustError, UsageError
-from lockgate.oci import readable, transfer
+from lockgate.oci import closure, readable, transfer
 from lockgate.oci.layout import Layout
 from lockgate.oci.manifest import INDEX, MANIFEST, Index, Manifest, index_bytes, manifest_bytes
 from lockgate.oci.readable import Elsewhere
@@ -212,14 +212,13 @@ def test_evidence_beyond_the_limit(root: Descriptor, registry: DictRegistry) -> 
 
 
 def test_more_referrers_than_anybody_writes(
-    root: Descriptor, registry: DictRegistry, monkeypatch: pytest.MonkeyPatch
+    layout: Layout, root: Descriptor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody who adds referrers makes the image refused, and not this process swell."""
-    monkeypatch.setattr(readable, "MAX_MANIFESTS", 1)
+    """Somebody who adds referrers makes the image refused, and not this process swell; also where no API counts."""
+    monkeypatch.setattr(closure, "MAX_MANIFESTS", 1)
 
     with (
-        registry.open(push=False) as source,
-        Elsewhere(source, layers=False) as place,
+        Elsewhere(LayoutStore(layout, "a store"), layers=False) as place,
         pytest.raises(TrustError, match="more than 1 referrers"),
     ):
         place.referrers(root.digest)

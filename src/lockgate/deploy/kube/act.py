@@ -210,10 +210,10 @@ class Act:
         for one in self._seen.desired:
             if one.id in live.proven:
                 continue
-            if one.id not in live.bodies and may_go(one.body):
-                self._target.events.note(f"{one.id.label} has ended and was removed")
-                continue
             if one.id not in live.bodies:
+                if may_go(one.body):
+                    self._target.events.note(f"{one.id.label} has ended and was removed")
+                    continue
                 raise Conflict(
                     f"{one.id.label} was applied and is gone or not ours: somebody else was there",
                     hint="find out who, then run the same command again",

@@ -97,13 +97,13 @@ class Place:
         )
 
     def wanted(self, text: str, artifact: str = "1") -> Wanted:
-        """Return an artifact; `NS` in it stands for the namespace."""
+        """Return an artifact; `@NS` in it stands for the namespace."""
         digest = f"sha256:{artifact:0>64}"
         return Wanted(digest, "https://example.org/web", "main@sha1:0", self.resources(text))
 
     def resources(self, text: str) -> tuple[Resource, ...]:
-        """Return objects; `NS` stands for the namespace."""
-        return parse(text.replace("NS", self.namespace).encode(), where="test")
+        """Return objects; `@NS` stands for the namespace."""
+        return parse(text.replace("@NS", self.namespace).encode(), where="test")
 
     def apply(
         self,
@@ -132,7 +132,7 @@ class Place:
             "-n",
             self.namespace,
             *arguments,
-            stdin=stdin.replace("NS", self.namespace),
+            stdin=stdin.replace("@NS", self.namespace),
             check=check,
         )
         return done.stdout + (done.stderr if not check else "")

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 TWO = """
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: a, namespace: NS}
+metadata: {name: a, namespace: @NS}
 data: {key: one}
 ---
 apiVersion: v1
 kind: Secret
-metadata: {name: b, namespace: NS, annotations: {note: hidden-note}}
+metadata: {name: b, namespace: @NS, annotations: {note: hidden-note}}
 stringData: {password: hidden-word}
 """
 
@@ -45,7 +45,7 @@ ONE = TWO.partition("---")[0]
 DEPLOYMENT = """
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: web, namespace: NS}
+metadata: {name: web, namespace: @NS}
 spec:
   replicas: 2
   selector: {matchLabels: {app: web}}
@@ -61,7 +61,7 @@ spec:
 AUTOSCALER = """
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata: {name: web, namespace: NS}
+metadata: {name: web, namespace: @NS}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
   minReplicas: 1
@@ -72,7 +72,7 @@ spec:
 JOB = """
 apiVersion: batch/v1
 kind: Job
-metadata: {name: job, namespace: NS}
+metadata: {name: job, namespace: @NS}
 spec:
   template:
     metadata: {labels: {version: "1"}}
@@ -103,7 +103,7 @@ spec:
 ---
 apiVersion: {group}/v1
 kind: Lamp
-metadata: {{name: desk, namespace: NS}}
+metadata: {{name: desk, namespace: @NS}}
 spec: {{bright: 3}}
 """
 
@@ -212,7 +212,7 @@ def test_wrong_manifests_are_all_named_before_the_first_write(place: Place) -> N
 def test_an_unknown_kind_is_named(place: Place) -> None:
     """And so is what the cluster serves instead."""
     with pytest.raises(UsageError, match=r"does not know Lamp of example.org/v1"):
-        place.apply("{apiVersion: example.org/v1, kind: Lamp, metadata: {name: a, namespace: NS}}")
+        place.apply("{apiVersion: example.org/v1, kind: Lamp, metadata: {name: a, namespace: @NS}}")
     with pytest.raises(UsageError, match="does not know Deployment") as caught:
         place.apply(DEPLOYMENT.replace("apps/v1", "apps/v1beta1"))
     assert caught.value.hint == "it serves it as apps/v1"
@@ -294,7 +294,7 @@ def test_what_is_marked_is_not_deleted_with_its_namespace(place: Place) -> None:
 def test_a_missing_namespace_is_named_before_anything_is_written(place: Place) -> None:
     """Both that of an object, and that of the inventory."""
     with pytest.raises(UsageError, match="no namespace 'nowhere'"):
-        place.apply(TWO.replace("NS", "nowhere", 1))
+        place.apply(TWO.replace("@NS", "nowhere", 1))
     assert place.get("secret/b") is None
 
 
@@ -477,7 +477,7 @@ def test_kubectl_diff_is_empty_afterwards(place: Place) -> None:
     text = TWO.partition("---")[0] + "---" + DEPLOYMENT + "---" + JOB
     place.apply(text)
     found = place.server.kubectl(
-        "diff", "--server-side", "-f", "-", stdin=text.replace("NS", place.namespace), check=False
+        "diff", "--server-side", "-f", "-", stdin=text.replace("@NS", place.namespace), check=False
     )
     assert found.stdout == ""
     assert found.returncode == 0

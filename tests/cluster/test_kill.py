@@ -23,48 +23,48 @@ if TYPE_CHECKING:
 OLD = """
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: same, namespace: NS}
+metadata: {name: same, namespace: @NS}
 data: {key: one}
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: changed, namespace: NS}
+metadata: {name: changed, namespace: @NS}
 data: {key: one}
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: left, namespace: NS}
+metadata: {name: left, namespace: @NS}
 data: {key: one}
 """
 
 NEW = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: lamps.NS.example.org}
+metadata: {name: lamps.@NS.example.org}
 spec:
-  group: NS.example.org
+  group: @NS.example.org
   names: {kind: Lamp, plural: lamps, singular: lamp, listKind: LampList}
   scope: Namespaced
   versions:
     - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
 ---
-apiVersion: NS.example.org/v1
+apiVersion: @NS.example.org/v1
 kind: Lamp
-metadata: {name: desk, namespace: NS}
+metadata: {name: desk, namespace: @NS}
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: same, namespace: NS}
+metadata: {name: same, namespace: @NS}
 data: {key: one}
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: changed, namespace: NS}
+metadata: {name: changed, namespace: @NS}
 data: {key: two}
 ---
 apiVersion: v1
 kind: Secret
-metadata: {name: added, namespace: NS}
+metadata: {name: added, namespace: @NS}
 stringData: {key: word}
 """
 
@@ -87,7 +87,7 @@ class Applier:
     def run(self, text: str, number: str) -> int:
         """Apply a file, and return the exit code; negative for a signal."""
         file = self._folder / "objects.yaml"
-        file.write_text(text.replace("NS", self.place.namespace))
+        file.write_text(text.replace("@NS", self.place.namespace))
         self._child = subprocess.Popen(
             [sys.executable, "-m", "tests.cluster.applier", str(self._config),
              self.place.namespace, str(file), number],

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from tests.cluster.conftest import Place
 
 OBJECTS = """
-{apiVersion: v1, kind: Namespace, metadata: {name: NS-new}}
+{apiVersion: v1, kind: Namespace, metadata: {name: @NS-new}}
 ---
-{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: NS-new}, data: {key: one}}
+{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: @NS-new}, data: {key: one}}
 ---
-{apiVersion: v1, kind: Secret, metadata: {name: b, namespace: NS-new}, stringData: {password: hidden-word}}
+{apiVersion: v1, kind: Secret, metadata: {name: b, namespace: @NS-new}, stringData: {password: hidden-word}}
 ---
-{apiVersion: v1, kind: Service, metadata: {name: c, namespace: NS-new}, spec: {ports: [{port: 80}]}}
+{apiVersion: v1, kind: Service, metadata: {name: c, namespace: @NS-new}, spec: {ports: [{port: 80}]}}
 """
 
 POLICY = """
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
-metadata: {name: NS}
+metadata: {name: @NS}
 spec:
   matchConstraints:
     resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [services]}]
@@ -36,15 +36,15 @@ spec:
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
-metadata: {name: NS}
+metadata: {name: @NS}
 spec:
-  policyName: NS
+  policyName: @NS
   validationActions: [Deny]
-  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NS}}}
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: @NS}}}
 ---
 apiVersion: v1
 kind: ResourceQuota
-metadata: {name: none, namespace: NS}
+metadata: {name: none, namespace: @NS}
 spec: {hard: {secrets: "0"}}
 """
 
@@ -80,7 +80,7 @@ def test_wrong_fields_are_named_before_the_namespace_is_made(place: Place, fresh
 
 def test_what_another_namespace_forbids_does_not_count(place: Place, fresh: str) -> None:
     """A policy, a quota, and an object of the same name there: the new namespace has none of them."""
-    place.kubectl("apply", "-f", "-", stdin=POLICY.replace("NS", place.namespace))
+    place.kubectl("apply", "-f", "-", stdin=POLICY.replace("@NS", place.namespace))
     place.kubectl("create", "configmap", "a")
     until = time.monotonic() + 60
     while "no service here" not in place.kubectl(

@@ -30,7 +30,7 @@ environments:
     dirty: true
     blocks: false
     target: cluster
-    namespace: NS
+    namespace: @NS
     kubeconfig: KUBECONFIG
     prune_limit: 3
 """
@@ -38,7 +38,7 @@ environments:
 OVERLAY = """
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-namespace: NS
+namespace: @NS
 resources: [objects.yaml]
 """
 
@@ -67,8 +67,8 @@ class Shop:
         overlay.mkdir(parents=True)
         self.objects = overlay / "objects.yaml"
         settings = SETTINGS.replace("KUBECONFIG", str(place.server.kubeconfig()))
-        (path / "lockgate.yaml").write_text(settings.replace("NS", place.namespace))
-        (overlay / "kustomization.yaml").write_text(OVERLAY.replace("NS", place.namespace))
+        (path / "lockgate.yaml").write_text(settings.replace("@NS", place.namespace))
+        (overlay / "kustomization.yaml").write_text(OVERLAY.replace("@NS", place.namespace))
         self.write(OBJECTS)
         for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "begin"]):
             self.git(*words)

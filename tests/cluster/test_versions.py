@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SCALER = """
 apiVersion: autoscaling/v1
 kind: HorizontalPodAutoscaler
-metadata: {name: web, namespace: NS}
+metadata: {name: web, namespace: @NS}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
   minReplicas: 2
@@ -26,7 +26,7 @@ spec:
 NEWER_SCALER = """
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata: {name: web, namespace: NS}
+metadata: {name: web, namespace: @NS}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
   maxReplicas: 9
@@ -71,7 +71,7 @@ def lamp(place: Place, version: str, spec: str) -> str:
 ---
 apiVersion: {place.namespace}.example.org/{version}
 kind: Lamp
-metadata: {{name: desk, namespace: NS}}
+metadata: {{name: desk, namespace: @NS}}
 spec: {spec}
 """
 

@@ -27,7 +27,7 @@ components:
 environments:
   ENV:
     target: cluster
-    namespace: NS
+    namespace: @NS
     key: env://RELEASE_KEY
     public_keys: [release.pub]
     registry: REGISTRY/shop
@@ -36,7 +36,7 @@ environments:
 MAP = """\
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: a, namespace: NS}
+metadata: {name: a, namespace: @NS}
 data: {key: VALUE}
 """
 
@@ -50,7 +50,7 @@ class Shop:
         self._overlay = path / "k8s" / "overlays" / env
         self._overlay.mkdir(parents=True)
         (path / "web").mkdir()
-        settings = SETTINGS.replace("ENV", env).replace("NS", place.namespace)
+        settings = SETTINGS.replace("ENV", env).replace("@NS", place.namespace)
         (path / "lockgate.yaml").write_text(settings.replace("REGISTRY", registry))
         (path / "release.pub").write_text(public)
         (path / "tasks.py").write_text("from lockgate.tasks import namespace\n\nns = namespace()\n")
@@ -74,7 +74,7 @@ class Shop:
 
     def commit(self, value: str) -> None:
         """Commit manifests that say this."""
-        text = MAP.replace("NS", self.place.namespace).replace("VALUE", value)
+        text = MAP.replace("@NS", self.place.namespace).replace("VALUE", value)
         (self._overlay / "map.yaml").write_text(text)
         self.git(self.path, "add", "-A")
         self.git(self.path, "commit", "-qm", value)

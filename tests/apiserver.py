@@ -55,7 +55,7 @@ class ApiServer:
         self._port = 0
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
-        self._tokens = {"admin": secrets.token_hex(16), "limited": secrets.token_hex(16)}
+        self._tokens = {user: "token-" + secrets.token_hex(16) for user in ("admin", "limited")}
         self._groups = {"admin": "system:masters", "limited": "people"}
 
     def start(self) -> None:

@@ -209,17 +209,18 @@ def test_a_lapsed_waiver_closes_it_again(built_mini: Mini) -> None:
 def test_a_permission_goes_with_its_waiver(built_mini: Mini) -> None:
     """What was permitted by a waiver that is no longer in the file is not signed: exit 4, and what to run."""
     waivers = built_mini.path / "policies" / "waivers.yaml"
-    waivers.write_text(WAIVER.format(until=_day(10)))
+    permitted, sooner = WAIVER.format(until=_day(10)), WAIVER.format(until=_day(9))
+    waivers.write_text(permitted)
     assert built_mini.inv("scan", "-c", "web", "-e", "staging").code == 0
 
-    for changed in ("waivers: []\n", WAIVER.format(until=_day(9))):
+    for changed in ("waivers: []\n", sooner):
         waivers.write_text(changed)
         answer = built_mini.inv("sign", "-c", "web", "-e", "staging")
         assert answer.code == 4
         assert "rests on waiver libc" in answer.err
         assert "`inv scan -e staging sign -e staging`" in answer.err
 
-    waivers.write_text(WAIVER.format(until=_day(10)))
+    waivers.write_text(permitted)
     assert built_mini.inv("sign", "-c", "web", "-e", "staging").code == 0
 
 

@@ -42,11 +42,11 @@ def test_each_of_several_recipients_can_open_it(
 ) -> None:
     """Key files may hold comments and empty lines."""
     public = write("# team\n\n" + "\n".join(one[1] for one in keys) + f"\n  {SSH}\n")
-    sealed = crypt.seal(b"plain", crypt.recipients(public))
-    assert b"plain" not in sealed
+    sealed = crypt.seal(b"plain text", crypt.recipients(public))
+    assert b"plain text" not in sealed
     for private, _ in keys:
         held = crypt.identities(write(f"# created: 2026\n# public key: age1…\n{private}\n"))
-        assert crypt.opener(held)(sealed) == b"plain"
+        assert crypt.opener(held)(sealed) == b"plain text"
 
 
 def test_encryption_gives_other_bytes_each_time(

@@ -1,4 +1,4 @@
-"""What people are told of a change set, and what a command for the cluster is refused for."""
+"""Which cluster a command is about, and what it is refused for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 
 from lockgate.base.errors import InventoryLost, UsageError
 from lockgate.base.settings import Environment, ReadyRule, Settings
-from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube.model import Action, Change, ChangeSet
 from lockgate.tasks import applying
 
 if TYPE_CHECKING:
@@ -25,49 +23,6 @@ contexts: [{name: one, context: {cluster: one, user: one}}]
 clusters: [{name: one, cluster: {server: "http://127.0.0.1:1"}}]
 users: [{name: one, user: {}}]
 """
-
-
-def change(name: str, action: Action, note: str = "", *differences: str) -> Change:
-    """Return a change of a configuration map."""
-    one = ResourceId(group="", kind="ConfigMap", namespace="shop", name=name)
-    return Change(id=one, action=action, note=note, differences=differences)
-
-
-def changes(*listed: Change) -> ChangeSet:
-    """Return a plan."""
-    return ChangeSet(
-        inventory="shop/web",
-        context="dev",
-        artifact="",
-        source="",
-        revision="",
-        changes=listed,
-        done=False,
-    )
-
-
-def test_a_plan_names_what_changes_and_counts_the_rest() -> None:
-    """One line each; a single field stands behind its object."""
-    plan = changes(
-        change("a", "created"),
-        change("b", "configured", "", "~ data.key: one → two"),
-        change("c", "unchanged"),
-        change("d", "unchanged"),
-        change("e", "deleted", "no longer in the artifact"),
-    )
-    assert applying.plan_lines(plan) == [
-        "created    ConfigMap/shop/a",
-        "configured ConfigMap/shop/b  ~ data.key: one → two",
-        "deleted    ConfigMap/shop/e  no longer in the artifact",
-        "unchanged  2",
-    ]
-
-
-def test_a_plan_shows_five_fields_and_a_diff_all() -> None:
-    """Below their object."""
-    plan = changes(change("a", "configured", "", *(f"~ data.k{one}: x → y" for one in range(8))))
-    assert applying.plan_lines(plan)[-1].strip() == "and 3 more fields"
-    assert len(applying.plan_lines(plan, details=True)) == 9
 
 
 class Console:

@@ -1,4 +1,4 @@
-"""What people are told of an inventory in a cluster."""
+"""What people are told of a change set, and of an inventory in a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lockgate.base.errors import InventoryLost
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube.holding import Holder
 from lockgate.deploy.kube.inventory import Applied, Entry, Inventory
-from lockgate.deploy.kube.model import InventoryStatus, ObjectStatus
+from lockgate.deploy.kube.model import Action, Change, ChangeSet, InventoryStatus, ObjectStatus
 from lockgate.deploy.kube.storage import Stored
 from lockgate.oci.digest import Digest
 from lockgate.tasks import deploy_words
@@ -33,6 +33,49 @@ def status(**more: Any) -> InventoryStatus:
         objects=(),
     )
     return msgspec.structs.replace(found, **more)
+
+
+def change(name: str, action: Action, note: str = "", *differences: str) -> Change:
+    """Return a change of a configuration map."""
+    one = ResourceId(group="", kind="ConfigMap", namespace="shop", name=name)
+    return Change(id=one, action=action, note=note, differences=differences)
+
+
+def changes(*listed: Change) -> ChangeSet:
+    """Return a plan."""
+    return ChangeSet(
+        inventory="shop/web",
+        context="dev",
+        artifact="",
+        source="",
+        revision="",
+        changes=listed,
+        done=False,
+    )
+
+
+def test_a_plan_names_what_changes_and_counts_the_rest() -> None:
+    """One line each; a single field stands behind its object."""
+    plan = changes(
+        change("a", "created"),
+        change("b", "configured", "", "~ data.key: one → two"),
+        change("c", "unchanged"),
+        change("d", "unchanged"),
+        change("e", "deleted", "no longer in the artifact"),
+    )
+    assert deploy_words.plan_lines(plan) == [
+        "created    ConfigMap/shop/a",
+        "configured ConfigMap/shop/b  ~ data.key: one → two",
+        "deleted    ConfigMap/shop/e  no longer in the artifact",
+        "unchanged  2",
+    ]
+
+
+def test_a_plan_shows_five_fields_and_a_diff_all() -> None:
+    """Below their object."""
+    plan = changes(change("a", "configured", "", *(f"~ data.k{one}: x → y" for one in range(8))))
+    assert deploy_words.plan_lines(plan)[-1].strip() == "and 3 more fields"
+    assert len(deploy_words.plan_lines(plan, details=True)) == 9
 
 
 def test_what_was_applied_is_said() -> None:

@@ -1,4 +1,4 @@
-"""The edges of the `cluster` target, made from the settings: which cluster, which artifact, what is said of both."""
+"""The edges of the `cluster` target, made from the settings: which cluster, and what is done to it."""
 
 from __future__ import annotations
 
@@ -7,45 +7,23 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from lockgate.base.errors import LockgateError, TrustError, UsageError
+from lockgate.base.errors import LockgateError, UsageError
 from lockgate.oci.digest import Digest
-from lockgate.oci.reference import PinnedRef
-from lockgate.tasks import configuring, descending, places, publishing
+from lockgate.tasks import configuring, deploy_words, proving
 from lockgate.tasks.console import quantity
 from lockgate.tasks.hinting import as_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from lockgate.base.settings import Environment
-    from lockgate.config.model import Artifact
     from lockgate.deploy.kube.inventory import History
     from lockgate.deploy.kube.kubeconfig import Access
     from lockgate.deploy.kube.model import Change, ChangeSet, Options
-    from lockgate.deploy.kube.target import Target, Wanted
-    from lockgate.sign.model import Verification
+    from lockgate.deploy.kube.target import Target
     from lockgate.tasks.places import Ways
+    from lockgate.tasks.proving import Preview, Proven
     from lockgate.tasks.session import Session
-
-_ACTION = 11
-"""Columns of an action's name."""
-
-
-class Proven(NamedTuple):
-    """An artifact that is trusted, with every image in it, and its objects."""
-
-    proof: Verification
-    wanted: Wanted
-    artifact: Artifact
-    images: tuple[PinnedRef, ...]
-
-
-class Preview(NamedTuple):
-    """What a deployment would apply."""
-
-    wanted: Wanted
-    """Its artifact is empty while that is not made yet."""
-    images: tuple[PinnedRef, ...]
 
 
 class Asked(NamedTuple):
@@ -211,174 +189,16 @@ class Said:
             self._console.say("cluster", "another run came between; the plan is now:", tone="warn")
         self._planned = True
         self._console.say("cluster", f"{changes.inventory} (context {changes.context})")
-        self._console.block(plan_lines(changes))
+        self._console.block(deploy_words.plan_lines(changes))
 
     def changed(self, change: Change) -> None:
         """Print what has happened to an object."""
         if change.action != "unchanged":
-            self._console.say("deploy", line(change))
+            self._console.say("deploy", deploy_words.line(change))
 
     def note(self, words: str) -> None:
         """Print what takes time, or what is left to do."""
         self._console.say("deploy", of_environment(self._session, self._env, words))
-
-
-def line(change: Change) -> str:
-    """Return an object and what happens to it, for people."""
-    note = f"  {change.note}" if change.note else ""
-    return f"{change.action:<{_ACTION}}{change.id.label}{note}"
-
-
-def plan_lines(changes: ChangeSet, *, details: bool = False) -> list[str]:
-    """Return a plan for people: what changes, field by field where asked, and how much does not."""
-    found: list[str] = []
-    for one in changes.changes:
-        if one.action == "unchanged":
-            continue
-        shown = one.differences
-        if len(shown) == 1 and not one.note and not details:
-            found.append(f"{line(one)}  {shown[0]}")
-            continue
-        found.append(line(one))
-        found += [f"{'':<{_ACTION}}  {each}" for each in (shown if details else shown[:5])]
-        if not details and len(shown) > 5:
-            found.append(f"{'':<{_ACTION}}  and {len(shown) - 5} more fields")
-    same = changes.count("unchanged")
-    return [*found, f"{'unchanged':<{_ACTION}}{same}"] if same else found
-
-
-def prove(
-    ways: Ways,
-    env: str,
-    reference: str,
-    identities: str,
-    demand: Callable[[str], None] | None = None,
-) -> Proven:
-    """Return an artifact that an environment trusts, with every image in it; nothing is changed anywhere.
-
-    Without a reference the environment's own artifact is made from the manifests, and signed, when that is not done;
-    `demand` makes what it needs and what was never built.
-
-    Raises:
-        TrustError: the artifact or an image is not trusted.
-        KeyRefused: it is encrypted and no identity opens it.
-        UsageError: it is not there, or there are no manifests.
-    """
-    from lockgate.config import package
-    from lockgate.deploy.kube.target import Wanted
-
-    session = ways.session
-    text = reference
-    if not text:
-        built, _ = configuring.build(session, env, ways=ways, demand=demand)
-        publishing.sign(session, built)
-        text = built.artifact.subject
-    held = configuring.identities(session, identities)
-    asked = descending.Asked(env, ())
-    with (
-        publishing.opened(ways, text) as (place, digest),
-        places.Doors(ways, layers=False) as doors,
-    ):
-        found = list(descending.verifications(doors, place, digest, text, asked))
-        _require(found, env, artifact=text)
-        # What is applied is read from the very bytes that were verified just now, by their digest.
-        artifact, resources = package.read(place, digest, identities=held, name=text)
-    images = tuple(PinnedRef.parse(one) for one in artifact.images)
-    verified = {one.subject for _, one in found if one.met}
-    unproven = [str(one) for one in images if one.digest not in verified]
-    if unproven:
-        raise TrustError(
-            f"nothing was found out about {', '.join(unproven)}", hint="`inv verify` says more"
-        )
-    wanted = Wanted(artifact.subject, artifact.source, artifact.revision, resources)
-    return Proven(found[0][1], wanted, artifact, images)
-
-
-def preview(ways: Ways, env: str, reference: str, identities: str) -> Preview:
-    """Return what a deployment would apply; nothing is made, signed or stored for it.
-
-    Raises:
-        TrustError: an image, or the artifact that was named, is not trusted.
-        KeyRefused: it is encrypted and no identity opens it.
-        UsageError: it is not there, or there are no manifests.
-    """
-    from lockgate.config.images import images
-    from lockgate.deploy.kube.target import Wanted
-    from lockgate.tasks import signing
-
-    if reference:
-        proven = prove(ways, env, reference, identities)
-        return Preview(proven.wanted, proven.images)
-    session = ways.session
-    resources = configuring.plan(session, env, ways=ways)
-    run = sorted({text for one in resources for text in images(one)})
-    pinned = tuple(PinnedRef.parse(one) for one in run)
-    now = signing.now()
-    _require([(str(one), publishing.image(session, one, env, now)) for one in pinned], env)
-    return Preview(Wanted("", "", "", resources), pinned)
-
-
-def _require(found: list[tuple[str, Verification]], env: str, *, artifact: str = "") -> None:
-    from lockgate.sign import verify
-
-    for name, one in found:
-        try:
-            verify.require(one)
-        except TrustError as error:
-            error.message = f"{name}: {error.message}"
-            if name == artifact:
-                # What signs an image anew does not sign manifests.
-                error.hint = (
-                    f"`inv verify -e {env} --reference {name}` shows every requirement; "
-                    f"`inv config.sign -e {env}` signs what `inv config.build -e {env}` made"
-                )
-            raise
-
-
-def say_proven(session: Session, proven: Proven | Preview) -> None:
-    """Say what is about to be applied."""
-    count, subject = len(proven.wanted.resources), proven.wanted.artifact
-    session.console.say(
-        "config",
-        f"{Digest(subject).short if subject else 'rendered'}  {quantity(count, 'object')}, "
-        f"{quantity(len(proven.images), 'image')}, all pinned, all verified",
-    )
-
-
-def publish(ways: Ways, env: str, proven: Proven) -> None:
-    """Bring the artifact and its images, with their evidence, from the store to the environment's registry.
-
-    What is not in the store was verified where it is, and stays there.
-
-    Raises:
-        RegistryError: the registry is out of reach or refuses.
-    """
-    session = ways.session
-    _, environment = session.settings.target(env)
-    registry = environment.registry.rstrip("/")
-    if not registry:
-        return
-    wanted = [one for one in proven.images if one.name.startswith(f"{registry}/")]
-    wanted.append(
-        PinnedRef(name=f"{registry}/{configuring.name_of(env)}", digest=proven.artifact.subject)
-    )
-    moved = 0
-    for one in wanted:
-        if session.layout.has(one.digest):
-            moved += _push(ways, one)
-    if moved:
-        session.console.say("push", f"{quantity(moved, 'piece')} to {registry}")
-
-
-def _push(ways: Ways, one: PinnedRef) -> int:
-    from lockgate.oci import transfer
-
-    origin, place = places.Place.parse(one.digest), places.Place.parse(one.name)
-    with places.source(ways, origin) as source, places.target(ways, place, origin) as to:
-        work = transfer.plan(source, to, one.digest, "")
-        with ways.session.console.bar("push") as progress:
-            moved = transfer.move(work, progress)
-    return len(moved.blobs) + len(moved.manifests)
 
 
 def plan(ways: Ways, env: str, shown: Preview, asked: Asked) -> ChangeSet:
@@ -406,7 +226,7 @@ def run(ways: Ways, env: str, proven: Proven, asked: Asked) -> ChangeSet:
     with target(ways.session, env) as there:
         # First of all: what is not trusted is not pushed either.
         apply.admit(proven.proof, proven.wanted)
-        publish(ways, env, proven)
+        proving.publish(ways, env, proven)
         return apply.apply(proven.proof, proven.wanted, there, options(environment, asked))
 
 
@@ -462,7 +282,7 @@ def confirm(session: Session, changes: ChangeSet, *, yes: bool) -> None:
     import sys
 
     session.console.say("cluster", f"{changes.inventory} (context {changes.context})")
-    session.console.block(plan_lines(changes))
+    session.console.block(deploy_words.plan_lines(changes))
     if yes:
         return
     count = changes.count("deleted")

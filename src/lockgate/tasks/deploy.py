@@ -136,20 +136,20 @@ def _apply(
     json: bool,
     demand: Callable[[str], None] | None = None,
 ) -> None:
-    from lockgate.tasks import applying
+    from lockgate.tasks import applying, proving
     from lockgate.tasks.console import quantity
 
     session, started = ways.session, time.monotonic()
     env, _ = session.settings.target(env)
     if plan:
-        shown = applying.preview(ways, env, artifact, identities)
-        applying.say_proven(session, shown)
+        shown = proving.preview(ways, env, artifact, identities)
+        proving.say(session, shown)
         changes = applying.plan(ways, env, shown, asked)
         applying.Said(session, env).planned(changes)
         session.console.block(["nothing was changed"])
     else:
-        proven = applying.prove(ways, env, artifact, identities, demand)
-        applying.say_proven(session, proven)
+        proven = proving.prove(ways, env, artifact, identities, demand)
+        proving.say(session, proven)
         changes = applying.run(ways, env, proven, asked)
         words = ("created", "configured", "recreated", "deleted", "skipped", "unchanged")
         counts = ", ".join(f"{changes.count(one)} {one}" for one in words if changes.count(one))  # type: ignore[arg-type]
@@ -205,21 +205,21 @@ def diff(
     """Say what a deployment to the cluster would change, field by field. Example: inv deploy.diff -e prod."""
     from invoke.exceptions import Exit
 
-    from lockgate.tasks import applying
+    from lockgate.tasks import applying, deploy_words, proving
     from lockgate.tasks.console import printable
     from lockgate.tasks.session import open_session
 
     ways = _ways(open_session(), authority, insecure)
     asked = applying.Asked(prune, prune_limit, force, take_over, wait_timeout=0, details=True)
     where, _ = ways.session.settings.target(env)
-    shown = applying.preview(ways, where, artifact, identities)
-    applying.say_proven(ways.session, shown)
+    shown = proving.preview(ways, where, artifact, identities)
+    proving.say(ways.session, shown)
     changes = applying.plan(ways, where, shown, asked)
     if json:
         ways.session.emit(changes)
     elif not changes.is_empty:
         lines = [
-            one for one in applying.plan_lines(changes, details=True) if one[:9] != "unchanged"
+            one for one in deploy_words.plan_lines(changes, details=True) if one[:9] != "unchanged"
         ]
         sys.stdout.write("".join(f"{printable(one)}\n" for one in lines))
     ways.session.console.say("deploy", "no difference" if changes.is_empty else "it differs")

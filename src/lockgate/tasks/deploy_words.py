@@ -1,4 +1,4 @@
-"""What `inv deploy.status` and `inv deploy.inventories` say of inventories in a cluster."""
+"""What is said of a cluster: what a deployment changes, how an inventory is, which ones there are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,36 @@ from lockgate.tasks.console import printable
 
 if TYPE_CHECKING:
     from lockgate.base.errors import LockgateError
-    from lockgate.deploy.kube.model import InventoryBrief, InventoryStatus
+    from lockgate.deploy.kube.model import Change, ChangeSet, InventoryBrief, InventoryStatus
     from lockgate.deploy.kube.storage import Stored
+
+
+_ACTION = 11
+"""Columns of an action's name."""
+
+
+def line(change: Change) -> str:
+    """Return an object and what happens to it, for people."""
+    note = f"  {change.note}" if change.note else ""
+    return f"{change.action:<{_ACTION}}{change.id.label}{note}"
+
+
+def plan_lines(changes: ChangeSet, *, details: bool = False) -> list[str]:
+    """Return a plan for people: what changes, field by field where asked, and how much does not."""
+    found: list[str] = []
+    for one in changes.changes:
+        if one.action == "unchanged":
+            continue
+        shown = one.differences
+        if len(shown) == 1 and not one.note and not details:
+            found.append(f"{line(one)}  {shown[0]}")
+            continue
+        found.append(line(one))
+        found += [f"{'':<{_ACTION}}  {each}" for each in (shown if details else shown[:5])]
+        if not details and len(shown) > 5:
+            found.append(f"{'':<{_ACTION}}  and {len(shown) - 5} more fields")
+    same = changes.count("unchanged")
+    return [*found, f"{'unchanged':<{_ACTION}}{same}"] if same else found
 
 
 def status_lines(found: InventoryStatus) -> list[str]:

@@ -19,7 +19,7 @@ import msgspec
 
 from lockgate.base.errors import UsageError
 from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube.inventory import PREFIX, is_record
+from lockgate.deploy.kube.configmap import PREFIX, is_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

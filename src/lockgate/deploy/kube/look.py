@@ -13,8 +13,8 @@ from lockgate.base.errors import ClusterError, Conflict, Immutable, LockgateErro
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, immutable, ownership
 from lockgate.deploy.kube.client import is_secret
+from lockgate.deploy.kube.configmap import is_record
 from lockgate.deploy.kube.drift import differences, has_drifted
-from lockgate.deploy.kube.inventory import is_record
 from lockgate.deploy.kube.model import Action, Change
 from lockgate.deploy.kube.ready import state_of
 from lockgate.deploy.kube.rehearsal import rehearse

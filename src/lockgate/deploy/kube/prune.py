@@ -13,9 +13,9 @@ from lockgate.base.errors import ClusterError, Conflict, Forbidden, UsageError
 from lockgate.config.order import place
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import crew, ownership
+from lockgate.deploy.kube.configmap import PREFIX, SELECTOR
 from lockgate.deploy.kube.desired import DEFINITIONS
 from lockgate.deploy.kube.discovery import CRD
-from lockgate.deploy.kube.inventory import PREFIX, SELECTOR
 from lockgate.deploy.kube.model import Action, Change
 from lockgate.deploy.kube.ownership import Owner
 

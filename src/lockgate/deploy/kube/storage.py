@@ -16,7 +16,7 @@ import msgspec
 
 from lockgate.base.errors import ClusterError, Conflict, LockgateError, Moved
 from lockgate.config.resource import ResourceId
-from lockgate.deploy.kube import inventory as records
+from lockgate.deploy.kube import configmap
 from lockgate.deploy.kube.held import Held
 from lockgate.deploy.kube.holding import (
     HOLDER,
@@ -27,6 +27,7 @@ from lockgate.deploy.kube.holding import (
     me,
     people,
 )
+from lockgate.deploy.kube.inventory import Inventory
 from lockgate.deploy.kube.ownership import GROUP
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from lockgate.deploy.kube.answers import Body
     from lockgate.deploy.kube.client import Client
     from lockgate.deploy.kube.discovery import Kind
-    from lockgate.deploy.kube.inventory import Inventory
     from lockgate.deploy.kube.ownership import Owner
 
 _LOOK = 0.5
@@ -83,7 +83,7 @@ class Storage:
             group="",
             kind="ConfigMap",
             namespace=self.owner.namespace,
-            name=records.PREFIX + self.owner.name,
+            name=configmap.PREFIX + self.owner.name,
         )
 
     def read(self, *, whoever_wrote: bool = False) -> Stored:
@@ -98,12 +98,10 @@ class Storage:
         """
         body = self._body()
         if body is None:
-            return Stored(
-                records.Inventory(namespace=self.owner.namespace, name=self.owner.name), ""
-            )
+            return Stored(Inventory(namespace=self.owner.namespace, name=self.owner.name), "")
         found = _stored(body)
         if not whoever_wrote:
-            records.check_written(body)
+            configmap.check_written(body)
         return found
 
     def version(self) -> str:
@@ -114,7 +112,7 @@ class Storage:
     def _body(self) -> Body | None:
         body = self._client.get(self._kind, self._id)
         if body is not None:
-            records.check_ours(body)
+            configmap.check_ours(body)
         return body
 
     def begin(self, seen: Stored, intent: Inventory, *, patience: float) -> Held:
@@ -212,7 +210,7 @@ class Storage:
         """
         held = {} if beat is None else {HOLDER: self._token(beat)}
         held |= {f"{GROUP}/let-go": mark} if mark else {}
-        body = records.write(inventory, held)
+        body = configmap.write(inventory, held)
         if anew:
             # How Server-Side Apply has it ("Clearing managedFields"); what stays the same would stay others' else.
             body["metadata"]["managedFields"] = [{}]
@@ -273,15 +271,15 @@ class Storage:
     def all(self, *, everywhere: bool) -> Iterator[tuple[str, Stored | LockgateError]]:
         """Yield the inventories of the namespace, or of all, by name; an unreadable one as its error."""
         namespace = "" if everywhere else self.owner.namespace
-        for page in self._client.pages(self._kind, namespace, selector=records.SELECTOR):
+        for page in self._client.pages(self._kind, namespace, selector=configmap.SELECTOR):
             for body in page.items:
                 metadata = body["metadata"]
-                if not metadata["name"].startswith(records.PREFIX):
+                if not metadata["name"].startswith(configmap.PREFIX):
                     continue
-                name = f"{metadata['namespace']}/{metadata['name'].removeprefix(records.PREFIX)}"
+                name = f"{metadata['namespace']}/{metadata['name'].removeprefix(configmap.PREFIX)}"
                 try:
                     found = _stored(body)
-                    records.check_written(body)
+                    configmap.check_written(body)
                     yield name, found
                 except LockgateError as error:
                     yield name, error
@@ -303,7 +301,7 @@ class Storage:
 
 
 def _stored(body: Body) -> Stored:
-    return Stored(records.read(body), body["metadata"]["resourceVersion"], holder_of(body))
+    return Stored(configmap.read(body), body["metadata"]["resourceVersion"], holder_of(body))
 
 
 def _same(found: dict[str, Any], body: dict[str, Any]) -> bool:

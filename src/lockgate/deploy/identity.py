@@ -10,9 +10,44 @@ from pathlib import Path
 from lockgate.base.errors import ToolError
 from lockgate.deploy.model import ProcessId
 
+_PATIENCE = 10.0
+"""Seconds for a process that was killed, or is about to end, to be gone; it takes milliseconds."""
+
+_EXITING = 0x4
+"""Flag of a process that is about to end (Linux, `PF_EXITING` in `include/linux/sched.h`; proc_pid_stat(5), field 9)."""
+
 
 def identify(pid: int) -> ProcessId | None:
     """Return the identity of a process; None when it has ended, a zombie included."""
+    found = _look(pid)
+    return found[0] if found else None
+
+
+def alive(process: ProcessId) -> bool:
+    """True when the very same process still runs.
+
+    One that is about to end has given up its files, so its lock too, but not yet its children and their ports. It is
+    waited for: it takes milliseconds.
+    """
+    try:
+        # From here on the number cannot be given to another process unnoticed.
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        found = _look(process.pid)
+        if found is None or found[0] != process:
+            return False
+        if found[1]:
+            return True
+        select.select([handle], [], [], _PATIENCE)
+        return False
+    finally:
+        os.close(handle)
+
+
+def _look(pid: int) -> tuple[ProcessId, bool] | None:
+    """Return who has a number, and whether it is to go on; None when it has ended, a zombie included."""
     try:
         # The program's name stands in parentheses and may hold spaces and parentheses itself.
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -22,12 +57,8 @@ def identify(pid: int) -> ProcessId | None:
     state, *rest = fields.rpartition(")")[2].split()
     if state in ("Z", "X"):
         return None
-    return ProcessId(pid=pid, started=int(rest[18]), boot=boot)
-
-
-def alive(process: ProcessId) -> bool:
-    """True when the very same process still runs."""
-    return identify(process.pid) == process
+    process = ProcessId(pid=pid, started=int(rest[18]), boot=boot)
+    return process, not int(rest[5]) & _EXITING
 
 
 def end(process: ProcessId, grace: float) -> None:
@@ -42,9 +73,9 @@ def end(process: ProcessId, grace: float) -> None:
     except ProcessLookupError:
         return
     try:
-        if not alive(process):
+        if identify(process.pid) != process:
             return
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _PATIENCE)):
             signal.pidfd_send_signal(handle, number)
             if select.select([handle], [], [], patience)[0]:
                 return

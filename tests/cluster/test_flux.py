@@ -45,7 +45,8 @@ class Flux:
         """Have an `OCIRepository`; return its status once its condition Ready is as expected.
 
         A first failure is tried again by the controller, and Ready is Unknown in between; so what is waited for is
-        the expected value, and another one fails the test at the end.
+        the expected value, and another one fails the test at the end. It writes its conditions first and the rest of
+        the status, the artifact in it, in a second request: only both together are its answer.
         """
         body = {
             "apiVersion": "source.toolkit.fluxcd.io/v1",
@@ -58,7 +59,8 @@ class Flux:
         while True:
             text = self._server.kubectl("get", KIND, name, "-o", "json").stdout
             status: dict[str, Any] = json.loads(text).get("status", {})
-            if condition(status, "Ready").get("status") == ready:
+            complete = ready != "True" or "artifact" in status
+            if condition(status, "Ready").get("status") == ready and complete:
                 return status
             assert not self._controller.ended, self._controller.log()
             said = self._controller.log(about=name)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.deploy.kube.records import applied, empty, one
 
 from lockgate.base.errors import InventoryLost, StorageError
 from lockgate.config.order import order_ids
 from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import configmap
-from lockgate.deploy.kube.inventory import Applied, Entry, Inventory
+from lockgate.deploy.kube.inventory import Entry
 
 NAMES = st.text(alphabet="abc0-.", min_size=1, max_size=9).filter(
     lambda one: one not in (".", "..")
@@ -34,21 +35,6 @@ ENTRIES = st.lists(
     ),
     unique_by=lambda one: one.id,
 )  # fmt: skip
-
-
-def one(name: str, kind: str = "ConfigMap") -> ResourceId:
-    """Return an id."""
-    return ResourceId(group="", kind=kind, namespace="shop", name=name)
-
-
-def applied(number: int) -> Applied:
-    """Return an artifact."""
-    return Applied(artifact=f"sha256:{number}", source="s", revision="r", at=number, objects=1)
-
-
-def empty(**content: Any) -> Inventory:
-    """Return a record."""
-    return Inventory(namespace="shop", name="web", **content)
 
 
 @given(ENTRIES, st.integers(0, 3))

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.deploy.kube.records import applied, empty, one
 
 from lockgate.base.errors import UsageError
-from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube import inventory
-from lockgate.deploy.kube.inventory import Applied, Entry, Inventory
-
-
-def one(name: str, kind: str = "ConfigMap") -> ResourceId:
-    """Return an id."""
-    return ResourceId(group="", kind=kind, namespace="shop", name=name)
-
-
-def applied(number: int) -> Applied:
-    """Return an artifact."""
-    return Applied(artifact=f"sha256:{number}", source="s", revision="r", at=number, objects=1)
-
-
-def empty(**content: Any) -> Inventory:
-    """Return a record."""
-    return Inventory(namespace="shop", name="web", **content)
+from lockgate.deploy.kube.inventory import Entry, Inventory
 
 
 def entries(record: Inventory) -> dict[str, bool]:

@@ -133,28 +133,30 @@ class ApiServer:
             self._etcd = None
 
     def kubeconfig(self, name: str = "admin", url: str = "") -> Path:
-        """Write a kubeconfig and return where it is."""
+        """Write a kubeconfig and return where it is; others may be reading it, so they see the old one or the new one."""
         path = self.folder / f"{name}{'-other' if url else ''}.kubeconfig"
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "test",
-                    "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
-                    "clusters": [
-                        {
-                            "name": "test",
-                            "cluster": {
-                                "server": url or self.url,
-                                "certificate-authority": "server.crt",
-                            },
-                        }
-                    ],
-                    "users": [{"name": name, "user": {"token": self._tokens[name]}}],
-                }
-            )
+        text = yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test",
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
+                "clusters": [
+                    {
+                        "name": "test",
+                        "cluster": {
+                            "server": url or self.url,
+                            "certificate-authority": "server.crt",
+                        },
+                    }
+                ],
+                "users": [{"name": name, "user": {"token": self._tokens[name]}}],
+            }
         )
+        if not path.exists() or path.read_text() != text:
+            made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            made.write_text(text)
+            made.replace(path)
         return path
 
     def kubectl(

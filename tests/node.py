@@ -339,6 +339,11 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace for one test; deleted after it."""
     name = f"t-{secrets.token_hex(4)}"
     cluster.kubectl("create", "namespace", name)
+    # A controller makes it, and no pod comes in before.
+    account = ("get", "serviceaccount", "default", f"--namespace={name}")
+    until(
+        lambda: cluster.kubectl(*account, code=None).returncode == 0, "the default ServiceAccount"
+    )
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

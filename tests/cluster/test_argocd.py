@@ -310,7 +310,12 @@ def test_a_digest_that_is_not_there_is_an_error(
     """So that the tests above can fail."""
     name = f"absent-{registry.kind}"
     digest = wrong_digest(artifact.digest)
-    found = argocd.application(name, artifact, digest, holds=failed)
+    found = argocd.application(
+        name,
+        artifact,
+        digest,
+        holds=lambda status: failed(status) and "not found" in status["conditions"][0]["message"],
+    )
 
     assert f"{digest}: not found" in found["conditions"][0]["message"]
     assert argocd.get(name, "configmap/web") == {}

@@ -15,6 +15,7 @@ from tests.cluster.conftest import NO_WAIT, Place, lines
 from tests.cluster.proxy import Request, proxied
 from tests.cluster.test_apply import DEPLOYMENT, ONE, TWO, definition
 from tests.machine import free_port
+from tests.node import until
 
 from lockgate.base.errors import (
     ClusterError,
@@ -68,7 +69,13 @@ def test_a_definition_that_is_never_established_is_named(place: Place) -> None:
     group = f"{place.namespace}.example.org"
     first = definition(group).partition("---")[0]
     place.kubectl("create", "-f", "-", stdin=first)
-    place.kubectl("wait", "--for=condition=Established", f"crd/lamps.{group}", "--timeout=120s")
+    until(
+        lambda: any(
+            one["type"] == "Established" and one["status"] == "True"
+            for one in place.get(f"crd/lamps.{group}")["status"].get("conditions") or ()
+        ),
+        "the first definition",
+    )
     second = (
         definition(group).replace("lamps", "lampes").replace("singular: lamp", "singular: lampe")
     )
@@ -152,6 +159,10 @@ def test_a_partial_apply_is_known_and_completed_or_taken_back(place: Place) -> N
     assert sorted(lines(back)) == ["a unchanged", "s0 deleted", "s1 deleted", "s2 deleted"]
     assert place.kubectl("get", "secrets", "-o", "name") == ""
     place.kubectl("delete", "resourcequota/few")
+    asked = ("create", "secret", "generic", "asked", "--dry-run=server")
+    until(
+        lambda: "exceeded quota" not in place.kubectl(*asked, check=False), "the quota is forgotten"
+    )
     assert "s2 created" in lines(place.apply(ONE + "---" + three, artifact="2"))
 
 
@@ -234,6 +245,11 @@ def test_a_role_in_one_namespace_is_enough(place: Place) -> None:
         "--resource=configmaps,secrets",
     )  # fmt: skip
     place.kubectl("create", "rolebinding", "deployer", "--role=deployer", "--user=limited")
+    asked = ("-n", place.namespace, "auth", "can-i", "delete", "secrets")
+    until(
+        lambda: place.server.kubectl(*asked, user="limited", check=False).returncode == 0,
+        "the API server knows of the role",
+    )
     target = place.target(user="limited")
     assert lines(place.apply(TWO, target=target)) == ["a created", "b created"]
     assert lines(place.apply(ONE, target=target, artifact="2")) == ["a unchanged", "b deleted"]
@@ -277,11 +293,11 @@ def test_an_inventory_that_somebody_holds_is_waited_for_and_named(place: Place) 
     """As long as it is renewed nobody takes it; when it is let go the other one works."""
     place.apply(ONE)
     # Long enough for a machine that is busy: whoever cannot renew in time has lost it.
-    holder = place.target(lease=4.0).storage
+    holder = place.target(lease=12.0).storage
     seen = holder.read()
     with holder.begin(seen, seen.inventory, patience=1) as held:
         with pytest.raises(Conflict, match="is held by process"):
-            place.apply(TWO, Options(wait=6), artifact="2")
+            place.apply(TWO, Options(wait=15), artifact="2")
         assert place.get("secret/b") is None
         held.write(seen.inventory, last=True)
     assert lines(place.apply(TWO, artifact="2")) == ["a unchanged", "b created"]

@@ -13,6 +13,7 @@ import pytest
 from tests.apiserver import ROOT
 from tests.cluster.conftest import Place, lines
 from tests.cluster.proxy import Proxy, Request, proxied
+from tests.node import until
 
 from lockgate.deploy.kube.model import Options
 
@@ -203,11 +204,20 @@ def test_killed_after_any_write_either_artifact_can_follow(applier: Applier) -> 
         proxy.after = AtWrite(number, applier.kill)
         code = applier.run(NEW, "2")
         proxy.after = nothing
+        until(lambda: served_when_defined(place), "discovery follows the definition")
         place.apply(OLD, WAIT)
         check(place, {"same", "changed", "left"}, "one")
         if code == 0:
             break
     assert number > 6
+
+
+def served_when_defined(place: Place) -> bool:
+    """Whether the kind of our definition is served, or there is no definition."""
+    group = f"{place.namespace}.example.org"
+    if place.get(f"crd/lamps.{group}") is None:
+        return True
+    return place.target().client.kinds.find(group, "Lamp") is not None
 
 
 @pytest.mark.parametrize("at", [1, 3, 5, 7])

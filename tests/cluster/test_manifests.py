@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.manifests.kubernetes import ENVIRONMENTS, World, rendered
 from tests.manifests.test_rules import BREAKS
+from tests.node import until
 
 from lockgate.config.emit import emit
 
@@ -48,6 +49,11 @@ def restricted(place: Place) -> str:
     body = copy.deepcopy(World("prod")("Namespace"))
     body["metadata"]["name"] = place.namespace
     place.server.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+    loose = {"containers": [{"name": "x", "image": "x"}]}
+    until(
+        lambda: "violates PodSecurity" in admitted(place.server, place.namespace, loose),
+        "the API server knows of the labels",
+    )
     return place.namespace
 
 

@@ -89,7 +89,6 @@ def served(place: Place, *versions: str) -> str:
     """Serve the kind in some versions; return its name, once discovery says so."""
     name = f"lamps.{place.namespace}.example.org"
     place.kubectl("apply", "-f", "-", stdin=definition(place, *versions))
-    place.kubectl("wait", "--for=condition=established", f"crd/{name}")
     for _ in range(100):
         kinds = place.target().client.kinds
         known = [one.version for one in kinds.versions(f"{place.namespace}.example.org", "Lamp")]

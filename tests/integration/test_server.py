@@ -575,7 +575,8 @@ def test_the_task_can_be_killed_and_uploads_go_on(serve: Serve, connect: Connect
     with socket.create_connection((host, int(port)), timeout=60) as one:
         head = f"PATCH {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
         one.sendall(head.encode() + data[:2_000_000])
-        wait_until(lambda: connect(address)("GET", place).headers["range"] != "0-0")
+        call = connect(address)
+        wait_until(lambda: call("GET", place).headers["range"] != "0-0")
         child.kill()
         child.wait(60)
     store = serve.folder / "store"

@@ -12,11 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def inv(*typed: str) -> subprocess.CompletedProcess[str]:
-    """Run the program in this repository."""
+def inv(*typed: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run the program in a repository, this one unless told otherwise."""
     return subprocess.run(
         [sys.executable, "-m", "lockgate.tasks.program", *typed],
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
@@ -199,3 +199,35 @@ def test_what_somebody_else_put_into_a_folder_above_is_not_executed(tmp_path: Pa
     (tmp_path / "tasks.py").write_text("# lockgate\nprint('ran')\n")
     os.chown(tmp_path / "tasks.py", 12345, -1)
     assert tasks_above(tmp_path / "sub") is None
+
+
+SWALLOWED = """
+import time
+from invoke.tasks import task
+
+class Last:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+@task
+def hang(context):
+    Last()
+    time.sleep(600)
+"""
+
+
+def test_ctrl_c_in_a_callback_is_one(tmp_path: Path) -> None:
+    """Python goes on after an interrupt in the middle of a destructor, or of an import; we end with exit code 130."""
+    (tmp_path / "tasks.py").write_text(SWALLOWED)
+    done = inv("hang", folder=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr == "stopped by Ctrl-C; what was finished is kept\n"
+
+
+def test_what_else_goes_wrong_in_a_callback_is_told(tmp_path: Path) -> None:
+    """As Python tells it."""
+    broken = SWALLOWED.replace("raise KeyboardInterrupt", "raise RuntimeError('in a callback')")
+    (tmp_path / "tasks.py").write_text(broken.replace("time.sleep(600)", "pass"))
+    done = inv("hang", folder=tmp_path)
+    assert done.returncode == 0
+    assert "RuntimeError: in a callback" in done.stderr

@@ -128,6 +128,10 @@ class SandboxStarted:
             ToolError: the sandbox could not be made.
         """
         word, rest = self._next(_PATIENCE)
+        if word == "ended":
+            # It was faster than the launcher, which has ended by now, so it has said who it was.
+            self._code = int(rest)
+            word, rest = self._next(_PATIENCE)
         if word != "pid":
             raise ToolError(f"the sandbox could not be made: {rest or word}", hint=_HINT)
         self.instance = msgspec.structs.replace(self.instance, process=identity.identify(int(rest)))

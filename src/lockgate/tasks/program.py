@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -222,6 +224,7 @@ def main() -> None:
 
 def _run(as_called: Lockgate) -> None:
     _open_what_is_closed()
+    sys.unraisablehook = _interrupt_again
     try:
         try:
             as_called.run(["inv", "--write-pyc", *(sys.argv[1:] or ["--list"])])
@@ -233,6 +236,16 @@ def _run(as_called: Lockgate) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         ended = error.__context__
         sys.exit(ended.code if isinstance(ended, SystemExit) and ended.code else 141)
+
+
+def _interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that fell into a callback, of an import or of garbage collection: Python prints it and goes on."""
+    if ignored.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(ignored)
+        return
+    # By another thread, and later: what is raised within this function is ignored, too.
+    main = threading.main_thread().ident or 0
+    threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT)).start()
 
 
 def _open_what_is_closed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -273,12 +274,20 @@ def test_an_upgrade_and_the_way_back_fail_no_request(
         shop.inv(stage, "-c", "app")
     assert shop.subject != before
     shop.inv("deploy", "-e", "dev")
-    assert '"version":"1.1.0"' in page(cluster, namespace, "after-upgrade")
+    # The old pods answer until they are gone, which a complete rollout does not wait for.
+    visits = itertools.count()
+    until(
+        lambda: '"version":"1.1.0"' in page(cluster, namespace, f"after-upgrade-{next(visits)}"),
+        "the new version",
+    )
     upgraded = counts(cluster, namespace)
     assert upgraded[2] == 0, logs(cluster, namespace, "load")
 
     shop.inv("deploy.rollback", "-e", "dev")
-    assert '"version":"1.0.0"' in page(cluster, namespace, "after-rollback")
+    until(
+        lambda: '"version":"1.0.0"' in page(cluster, namespace, f"after-rollback-{next(visits)}"),
+        "the old version",
+    )
     until(lambda: counts(cluster, namespace)[0] > upgraded[0] + 50, "more load")
     total, adds, failed = counts(cluster, namespace)
     assert failed == 0, logs(cluster, namespace, "load")

@@ -11,6 +11,7 @@ import pytest
 from lockgate.base.errors import NotReady, ToolError, UsageError
 from lockgate.deploy import sandbox
 from lockgate.deploy.local import logs
+from lockgate.deploy.model import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,3 +167,22 @@ def test_a_mount_point_that_is_a_link_is_refused(put: Put, images: Images) -> No
     """An image cannot place the private file systems elsewhere; the kernel's reason is told."""
     with pytest.raises(ToolError, match="/tmp of the image is not a folder"):
         put(images.make("1", links={"tmp": "/srv"}))
+
+
+def test_a_service_that_ends_before_the_launcher_speaks(service: Service) -> None:
+    """The two write to one pipe in any order; how the service ended is not taken for a sandbox that was not made."""
+    guard_read, guard = os.pipe()
+    answers, status = os.pipe()
+    os.write(status, f"ended 127\npid {os.getpid()}\n".encode())
+    instance = Instance(
+        service=service, digest="", manifest="", revision="", runner="namespaces", port=1, since=1,
+        log="x.log",
+    )  # fmt: skip
+    started = sandbox.SandboxStarted(instance, guard, answers)
+
+    started.identify()
+
+    assert started.ended(0) == 127
+    assert started.instance.process is not None
+    for one in (guard_read, guard, answers, status):
+        os.close(one)

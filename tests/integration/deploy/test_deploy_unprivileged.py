@@ -36,7 +36,7 @@ def run_as_user(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1200,
     )
 
 

@@ -28,7 +28,7 @@ def gone(pid: int) -> bool:
     """True when the process ended (a zombie that nobody reaped ended too)."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
     return state in "ZX"
 

@@ -143,7 +143,8 @@ def _intent(wanted: Wanted, target: Target, seen: Seen) -> inventory.Inventory:
         objects=len(seen.desired),
     )
     versions = {one.id: one.kind.version for one in seen.desired}
-    return inventory.intended(seen.stored.inventory, versions, what)
+    unchanged = {one.desired.id for one in seen.findings if one.action == "unchanged"}
+    return inventory.intended(seen.stored.inventory, versions, what, unchanged=unchanged)
 
 
 def _make_home(target: Target, options: Options, seen: Seen) -> None:

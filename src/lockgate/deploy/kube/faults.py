@@ -17,6 +17,8 @@ _RBAC = re.compile(r'User "[^"]*" cannot [a-z*]+ ')
 _WEBHOOK = re.compile(r'failed calling webhook "([^"]*)"')
 _DENIED = re.compile(r"admission webhook|denied the request|violates PodSecurity|exceeded quota")
 _WEBHOOKS_WORDS = "denied the request"
+_STARTING = "not yet ready to handle request"
+"""How an admission plug-in that has not read what it needs refuses (k8s.io/apiserver, `namespace/lifecycle`)."""
 _UNKNOWN_FIELD = re.compile(r"unknown field \"([^\"]+)\"|duplicate field \"([^\"]+)\"")
 _TYPED = re.compile(
     r"failed to (?:create typed patch object|convert new object) \([^)]*\)"
@@ -115,6 +117,13 @@ def refused(
         return Forbidden(
             f"{what}: {_sentence(text)}",
             hint="`kubectl auth can-i --list` shows what is allowed",
+            **common,
+        )
+    if code == 403 and _STARTING in text:
+        return ClusterError(
+            f"{what}: the API server is still starting",
+            hint="run the same command again",
+            retryable=True,
             **common,
         )
     typed = _TYPED.search(text)

@@ -19,7 +19,7 @@ from lockgate.config.resource import ResourceId
 from lockgate.deploy.kube.ownership import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 MOST_HISTORY = 10
 """Artifacts that are remembered."""
@@ -146,19 +146,27 @@ def check_name(name: str) -> str:
     return name
 
 
-def intended(known: Inventory, wanted: Mapping[ResourceId, str], what: Applied) -> Inventory:
+def intended(
+    known: Inventory,
+    wanted: Mapping[ResourceId, str],
+    what: Applied,
+    *,
+    unchanged: Container[ResourceId] = (),
+) -> Inventory:
     """Return the record to write before anything is applied: old and new, and what is about to happen.
 
     Args:
         known: the record as it is.
         wanted: version of the API of every object that should be.
         what: the artifact.
+        unchanged: objects that will not be written. What proves the others goes before they are written: their
+            books tell times in whole seconds, so a write in the second of the one before would not show.
     """
     entries = {
         one.id: msgspec.structs.replace(one, stale=one.id not in wanted) for one in known.entries
     }
     for one, version in wanted.items():
-        seen = entries[one].seen if one in entries else ""
+        seen = entries[one].seen if one in entries and one in unchanged else ""
         entries[one] = Entry(id=one, version=version, seen=seen)
     return msgspec.structs.replace(known, entries=_sorted(entries), pending=what)
 

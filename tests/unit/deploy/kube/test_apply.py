@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -573,6 +574,37 @@ def test_what_a_run_did_before_it_was_killed_is_not_lost(
     assert lines(changes) == ["b created", "x deleted"]
     assert cluster.data("x") is None
     assert cluster.events.plans[-1].changes[-1].note == "no longer in the artifact"
+
+
+def test_a_write_of_the_same_second_is_not_overlooked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Books tell whole seconds: what a killed run wrote right after another one is written again on the way back."""
+    monkeypatch.setattr(cluster.server, "_time", itertools.repeat(1))
+    cluster.apply(maps("x"))
+    send, put = cluster.server.send, Storage.put
+
+    def killed(method: str, path: str, **rest: Any) -> Answer:
+        answer = send(method, path, **rest)
+        if method == "PATCH" and "/configmaps/x?" in path and "dryRun" not in path:
+            raise KeyboardInterrupt
+        return answer
+
+    def dead(self: Storage, *words: Any, beat: int | None, **more: Any) -> str:
+        if beat is None:
+            raise ClusterError("killed", hint="it lets go of nothing")
+        return put(self, *words, beat=beat, **more)
+
+    cluster.server.send = killed  # type: ignore[method-assign]
+    monkeypatch.setattr(Storage, "put", dead)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.apply(maps("x", value="two"), artifact="2")
+    assert cluster.data("x") == {"key": "two"}
+    cluster.server.send = send  # type: ignore[method-assign]
+    monkeypatch.setattr(Storage, "put", put)
+
+    assert lines(cluster.apply(maps("x"), WAIT)) == ["x configured"]
+    assert cluster.data("x") == {"key": "one"}
 
 
 def test_a_write_is_not_made_again_when_the_inventory_may_be_another_runs(

@@ -27,6 +27,7 @@ TABLE: list[tuple[str, int, bytes, type[ClusterError], str, bool]] = [
     ("RBAC", 403, status('configmaps is forbidden: User "x" cannot patch resource "configmaps"', "Forbidden"), Forbidden, "cannot patch", False),
     ("policy", 403, status("admission webhook denied the request: no", "Forbidden"), Rejected, "denied the request", False),
     ("Pod Security", 403, status('pods "a" is forbidden: violates PodSecurity', "Forbidden"), Rejected, "violates PodSecurity", False),
+    ("starting", 403, status('configmaps "a" is forbidden: not yet ready to handle request', "Forbidden"), ClusterError, "still starting", True),
     ("namespace that ends", 403, status("x", "Forbidden", ("NamespaceTerminating", "", "")), Conflict, "being deleted", False),
     ("invalid", 422, status("x", "Invalid", ("FieldValueInvalid", "spec.replicas", "must be positive")), Rejected, "spec.replicas: must be positive", False),
     ("unknown field", 400, status('strict decoding error: unknown field "dta"', "BadRequest"), Rejected, "dta", False),

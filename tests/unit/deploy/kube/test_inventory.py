@@ -28,7 +28,8 @@ def test_an_intent_names_old_and_new() -> None:
             Entry(id=one("both"), version="v1", seen="u"),
         )
     )
-    made = inventory.intended(known, {one("both"): "v2", one("new"): "v1"}, applied(2))
+    wanted = {one("both"): "v2", one("new"): "v1"}
+    made = inventory.intended(known, wanted, applied(2), unchanged={one("both")})
     assert entries(made) == {"both": False, "new": False, "old": True}
     assert {each.id.name: each.seen for each in made.entries} == {
         "both": "u",

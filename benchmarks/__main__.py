@@ -5,6 +5,7 @@ Works in a copy of this repository under a temporary folder; the user's download
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -175,8 +176,15 @@ ROWS = {
 
 def main() -> None:
     """Print every figure, or those of the parts that are named."""
-    words = sys.argv[1:]
-    runs = int(words.pop(0)) if words and words[0].isdigit() else 9
+    asked = argparse.ArgumentParser(prog="python -m benchmarks", epilog="example: 5 flow sign")
+    asked.add_argument("runs", nargs="?", default="9", help="runs a pair; 9 without it")
+    asked.add_argument("part", nargs="*", help=f"{', '.join(ROWS)}; all without one")
+    given = asked.parse_args()
+    words = given.part if given.runs.isdigit() else [given.runs, *given.part]
+    runs = int(given.runs) if given.runs.isdigit() else 9
+    for name in words:
+        if name not in ROWS:
+            asked.error(f"there is no part {name!r}; there are {', '.join(ROWS)}")
     print(
         f"python {sys.version.split()[0]}, {os.cpu_count()} processors, {runs} runs a pair, medians"
     )

@@ -23,6 +23,7 @@ HELP = {
     "plan": "say what would happen, and do nothing",
     "why": "say what changed since the last time, with old and new value",
     "json": "print the record alone, on stdout",
+    "wait_timeout": "seconds to wait until all is ready and what is deleted is gone; 0: none",
     "yes": "do not ask before something is removed",
     "authority": "file with the certificates (PEM) that the registry's is signed by",
     "insecure": "host that is spoken to by plain HTTP; may be repeated",

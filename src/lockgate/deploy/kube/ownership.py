@@ -91,8 +91,8 @@ def token(digest: str, body: Mapping[str, Any]) -> str:
 
     It is the digest of what was applied, and one of which object it is and of the books on our fields. When
     somebody changes one of our fields, the API server takes it from our entry in the books (Server-Side Apply,
-    "Managed fields"); when somebody applies under our name, the entry's time changes. That is in whole seconds, so the record forgets a
-    proof before the object is written again (`inventory.intended`).
+    "Managed fields"); when somebody applies under our name, the entry's time changes. That is in whole seconds, so
+    the record forgets a proof before the object is written again (`inventory.intended`).
 
     Args:
         digest: of what was applied.

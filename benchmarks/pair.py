@@ -148,8 +148,8 @@ def cost(figure: Figure) -> str:
     )
 
 
-def line(name: str, figure: Figure, goal: str) -> str:
-    """Return one row: medians, the median ratio, and what the ratio should be."""
+def line(name: str, figure: Figure, goal: str = "") -> str:
+    """Return one row: medians, the median ratio, and what the ratio should be where an aim was set."""
     ours, peer = statistics.median(figure.ours), statistics.median(figure.peer)
     spread = f"{min(figure.ours):.3f}-{max(figure.ours):.3f}"
-    return f"{name:<46} {ours:7.3f} s ({spread})  peer {peer:7.3f} s  ratio {figure.ratio:5.2f}  {goal}"
+    return f"{name:<46} {ours:7.3f} s ({spread})  peer {peer:7.3f} s  ratio {figure.ratio:5.2f}  {goal}".rstrip()

@@ -65,7 +65,7 @@ def imports(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Strict types over library, tasks and tests."""
     install(session, "types")
-    session.run("mypy", "src", "tests", "tasks.py", "noxfile.py")
+    session.run("mypy", "src", "tests", "benchmarks", "tasks.py", "noxfile.py")
 
 
 @nox.session

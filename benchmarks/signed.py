@@ -81,7 +81,7 @@ def make(folder: Path, count: int) -> Shop:
 def _no_disk() -> Iterator[None]:
     """Wait for no disk: what is made here need not outlive a power failure."""
     real = os.fsync
-    os.fsync = lambda _: None
+    os.fsync = lambda fd: None
     try:
         yield
     finally:

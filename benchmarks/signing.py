@@ -65,7 +65,7 @@ def _unsign(copy: Path) -> None:
 
 def _predicates(layout: Layout, subject: str, place: Path) -> dict[str, Path]:
     """Write down what `inv sign` signed, for cosign to sign the same."""
-    found = {}
+    found: dict[str, Path] = {}
     for one in referrers.listed(layout, subject):
         kind = one.annotations[referrers.PREDICATE_TYPE]
         payload = bundle.parse(referrers.load(layout, subject, one).bundle).payload

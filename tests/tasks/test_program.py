@@ -29,7 +29,6 @@ def inv(*typed: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     [
         (["bild"], "did you mean `build`?"),
         (["deploy.stats"], "did you mean `deploy.status`?"),
-        (["build", "--whi"], "did you mean `--why`?"),
         (["xyzzy"], "`./inv --list` names every task"),
     ],
 )
@@ -38,6 +37,13 @@ def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
     done = inv(*typed)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"No idea what '{typed[-1]}' is", f"  hint: {meant}"]
+
+
+def test_the_nearest_flag_of_the_task_is_named() -> None:
+    """Of the task that it was typed behind: another task's flag would not help."""
+    done = inv("flow", "build", "--whi")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["`build` has no `--whi`", "  hint: did you mean `--why`?"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,12 @@ def test_the_nearest_word_is_named(typed: list[str], meant: str) -> None:
         (["deploy.repair", "-p"], "`deploy.repair` has no `-p`", "deploy.repair"),
         (["flow", "deploy.stop", "-c", "app", "-e", "dev"], "`deploy.stop` has no `-e`", "deploy.stop"),
         (["deploy.diff", "-jp"], "`deploy.diff` has no `-p`", "deploy.diff"),
+        (
+            ["flow", "deploy.diff", "--target", "cluster"],
+            "`deploy.diff` has no `--target`",
+            "deploy.diff",
+        ),
+        (["build", "-x"], "`build` has no `-x`", "build"),
     ],
 )  # fmt: skip
 def test_a_flag_that_would_be_another_one_is_refused(

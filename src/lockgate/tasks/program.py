@@ -85,10 +85,13 @@ class Lockgate(Program):
             needed = absent[2].replace("'", "`").replace(", ", " and ")
             _complain(f"`{absent[1]}` needs {needed}", f"`inv --help {absent[1]}` explains it")
         word = re.search(r"'([^']*)'", str(error))
-        known = sorted(named)
-        if error.context is not None and error.context.name and word and word[1].startswith("-"):
-            known = sorted(error.context.flags)
-        meant = nearest(word[1], known) if word else ""
+        current = error.context
+        if current is not None and current.name and word and word[1].startswith("-"):
+            # `build` is an alias: Invoke's own name for it is `build.build`.
+            task = min((current.name, *current.aliases), key=len)
+            meant = nearest(word[1], sorted(current.flags))
+            _complain(f"`{task}` has no `{word[1]}`", meant or f"`inv --help {task}` explains it")
+        meant = nearest(word[1], sorted(named)) if word else ""
         _complain(str(error).replace("!", ""), meant or "`inv --list` names every task")
 
 

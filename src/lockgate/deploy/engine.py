@@ -51,8 +51,12 @@ _HARDENED = (
 )
 
 
+_PATIENCE = 10.0
+"""Seconds for an engine to say that it is there. One that is not says so at once; a busy one takes its time."""
+
+
 def find_engine() -> Engine | None:
-    """Return the first engine of this machine that answers within two seconds.
+    """Return the first engine of this machine that answers within ten seconds.
 
     One that is elsewhere (a host of its own in DOCKER_HOST) does not count: its loopback is not ours.
     """
@@ -62,7 +66,7 @@ def find_engine() -> Engine | None:
             continue
         engine = Engine(name)
         try:
-            engine.call("info", timeout=2)
+            engine.call("info", timeout=_PATIENCE)
         except ToolError:
             continue
         return engine

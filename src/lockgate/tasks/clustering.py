@@ -87,7 +87,10 @@ def choose(session: Session, name: str) -> Chosen:
 
 def _engine_hint() -> str:
     """Return how to have an engine on this machine."""
-    if shutil.which("dockerd"):
+    # Where an ordinary user's PATH does not lead.
+    if shutil.which(
+        "dockerd", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+    ):
         return "start docker: as root `systemctl start docker`, or `dockerd &` without systemd"
     if shutil.which("apt-get"):
         return "install and start docker: as root `apt-get install docker.io`, and `dockerd &` without systemd"

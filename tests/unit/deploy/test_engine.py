@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tarfile
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ with open(os.path.join(home, "calls"), "a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 if os.path.exists(os.path.join(home, "down")):
     sys.exit("Cannot connect to the daemon")
+if os.path.exists(os.path.join(home, "hang")):
+    open(os.path.join(home, "hang")).read()
 if word == "load":
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
         files = {{member.name: archive.extractfile(member).read() for member in archive}}
@@ -146,6 +149,13 @@ def test_an_engine_counts_only_when_it_answers(docker: Path) -> None:
     assert found is not None
     assert found.name == "docker"
     (docker / "down").touch()
+    assert find_engine() is None
+
+
+def test_an_engine_that_hangs_does_not_count(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it for ever."""
+    os.mkfifo(docker / "hang")
+    monkeypatch.setattr("lockgate.deploy.engine._PATIENCE", 0.5)
     assert find_engine() is None
 
 

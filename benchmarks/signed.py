@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import msgspec
 from tests.unit.sign import world
@@ -59,7 +60,7 @@ def make(folder: Path, count: int) -> Shop:
     store = Layout.create(folder / ".lockgate" / "store")
     entries: list[Descriptor] = []
     digests = []
-    with _no_disk():
+    with mock.patch.object(os, "fsync"):  # What is made here need not outlive a power failure.
         for number in range(count):
             # Each in a layout of its own: adding a name to a long list means writing the list again.
             made = world.make_world(folder / "tmp", salt=f"image {number}", decided=world.NOW)
@@ -75,17 +76,6 @@ def make(folder: Path, count: int) -> Shop:
     entries.sort(key=lambda one: one.annotations[REF_NAME])
     (store.root / "index.json").write_bytes(index_bytes(Index(manifests=tuple(entries))))
     return Shop(folder, tuple(digests), store)
-
-
-@contextlib.contextmanager
-def _no_disk() -> Iterator[None]:
-    """Wait for no disk: what is made here need not outlive a power failure."""
-    real = os.fsync
-    os.fsync = lambda fd: None
-    try:
-        yield
-    finally:
-        os.fsync = real
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks import cluster, manifests, moving, signing, verifying
-from benchmarks.pair import Command, line, once, pairs
+from benchmarks.pair import Command, line, middle, once, pairs
 
 ROOT = Path(__file__).parents[1]
 INVOKE = [sys.executable, "-m", "invoke", "--write-pyc"]
@@ -72,10 +72,7 @@ def app_change(copy: Path, runs: int) -> None:
         print(line(f"app-only change: inv build vs {peer.name}", figure, "goal < 1, ours < 0.5 s"))
     if not peers:
         once(ours)
-        times = sorted(once(ours) for _ in range(runs))
-        print(
-            f"app-only change: inv build {times[len(times) // 2]:.3f} s; no buildah or docker here"
-        )
+        print(f"app-only change: inv build {middle(ours, runs):.3f} s; no buildah or docker here")
 
 
 _FILE = """\
@@ -134,10 +131,9 @@ def base_layer(copy: Path, runs: int) -> None:
     def empty() -> None:
         shutil.rmtree(copy / ".lockgate", ignore_errors=True)
 
-    times = sorted(once(Command("build", [*INVOKE, "build"], copy, empty)) for _ in range(runs))
-    middle = times[len(times) // 2]
+    seconds = middle(Command("build", [*INVOKE, "build"], copy, empty), runs)
     print(
-        f"whole build of both platforms, packages cached    {middle:7.3f} s  goal < 5 s (base alone)"
+        f"whole build of both platforms, packages cached    {seconds:7.3f} s  goal < 5 s (base alone)"
     )
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
-import statistics
 import tarfile
 from typing import TYPE_CHECKING
 
 from benchmarks import signed
-from benchmarks.pair import Command, cost, line, once, pairs
+from benchmarks.pair import Command, cost, line, middle, once, pairs
 from benchmarks.peers import peer
 from benchmarks.verifying import INV
 from lockgate.oci.layout import Layout
@@ -55,7 +54,7 @@ spec:
 
 def run(place: Path, runs: int) -> None:
     """Print the rows of this module."""
-    start = _median(Command("inv --version", [*INV, "--version"], place), runs)
+    start = middle(Command("inv --version", [*INV, "--version"], place), runs)
     print(f"{'inv --version, which is in every row below':<46} {start:7.3f} s", flush=True)
     registry = peer("registry")
     for count in COUNTS:
@@ -99,12 +98,8 @@ def _build(folder: Path, count: int, runs: int) -> None:
             print(line(f"{name}, {count} objects, vs kustomize", figure), flush=True)
             print(cost(figure), flush=True)
         else:
-            middle = _median(ours, runs)
-            print(f"{f'{name}, {count} objects':<46} {middle:7.3f} s  goal < 3 s", flush=True)
-
-
-def _median(command: Command, runs: int) -> float:
-    return statistics.median(once(command) for _ in range(runs))
+            seconds = middle(ours, runs)
+            print(f"{f'{name}, {count} objects':<46} {seconds:7.3f} s  goal < 3 s", flush=True)
 
 
 def _nothing() -> None:

@@ -62,6 +62,11 @@ def once(command: Command) -> float:
     return measured(command).seconds
 
 
+def middle(command: Command, runs: int) -> float:
+    """Run a command that has no peer some times; return the median of its seconds."""
+    return statistics.median(once(command) for _ in range(runs))
+
+
 def measured(command: Command) -> Took:
     """Run a command; return its wall-clock seconds and how much memory it needed.
 

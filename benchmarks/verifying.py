@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.unit.sign.keyless.instance import ISSUER, SUBJECT, Instance, Made
 
 from benchmarks import signed
-from benchmarks.pair import Command, Figure, cost, line, measured, pairs
+from benchmarks.pair import Command, Figure, cost, line, measured, middle, pairs
 from benchmarks.peers import missing, peer
 from lockgate.oci.digest import Digest
 from lockgate.sign import predicate, statement
@@ -89,8 +89,7 @@ def _cosign(shop: Shop, references: list[str], cosign: str) -> Command:
 
 
 def _alone(name: str, ours: Command, runs: int) -> None:
-    taken = [measured(ours).seconds for _ in range(runs)]
-    print(f"{name}  {statistics.median(taken):7.3f} s, not compared", flush=True)
+    print(f"{name}  {middle(ours, runs):7.3f} s, not compared", flush=True)
 
 
 def bundles(place: Path, count: int, runs: int) -> None:

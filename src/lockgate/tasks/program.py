@@ -45,11 +45,11 @@ class Lockgate(Program):
         missing = without_value(self.core.unparsed, named)
         if missing is not None:
             task, flag = missing
-            _complain(f"`{flag}` of `{task}` has no value", f"`inv --help {task}` explains it")
+            _complain_of(task, f"`{flag}` of `{task}` has no value")
         foreign = without_flag(self.core.unparsed, named)
         if foreign is not None:
             task, flag = foreign
-            _complain(f"`{task}` has no `{flag}`", f"`inv --help {task}` explains it")
+            _complain_of(task, f"`{task}` has no `{flag}`")
         try:
             self._parse(named)
         except ParseError as error:
@@ -83,14 +83,14 @@ class Lockgate(Program):
         absent = re.fullmatch(r"'(.*)' did not receive required \D*: (.*)", str(error))
         if absent is not None:
             needed = absent[2].replace("'", "`").replace(", ", " and ")
-            _complain(f"`{absent[1]}` needs {needed}", f"`inv --help {absent[1]}` explains it")
+            _complain_of(absent[1], f"`{absent[1]}` needs {needed}")
         word = re.search(r"'([^']*)'", str(error))
         current = error.context
         if current is not None and current.name and word and word[1].startswith("-"):
             # `build` is an alias: Invoke's own name for it is `build.build`.
             task = min((current.name, *current.aliases), key=len)
             meant = nearest(word[1], sorted(current.flags))
-            _complain(f"`{task}` has no `{word[1]}`", meant or f"`inv --help {task}` explains it")
+            _complain_of(task, f"`{task}` has no `{word[1]}`", meant)
         meant = nearest(word[1], sorted(named)) if word else ""
         _complain(str(error).replace("!", ""), meant or "`inv --list` names every task")
 
@@ -201,6 +201,11 @@ def without_flag(
                     due = at == len(word) - 1
                     break
     return None
+
+
+def _complain_of(task: str, message: str, meant: str = "") -> NoReturn:
+    """Complain of what was typed behind a task: its help says what could have been meant."""
+    _complain(message, meant or f"`inv --help {task}` explains it")
 
 
 def _complain(message: str, hint: str) -> NoReturn:

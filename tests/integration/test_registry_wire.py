@@ -265,9 +265,19 @@ class Breaking:
                         passed[source] += len(data)
                         if not data or room < len(data):
                             del limits[: 1 if data else 0]
-                            # The client sees a reset, and the registry the end of what came.
+                            # The registry sees the end of what came, and the client a reset: when the
+                            # registry has put away what it got, since these clients do not wait.
                             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                            _drain(far)
                             return
+
+
+def _drain(far: socket.socket) -> None:
+    """End what is sent to a registry, and read until it ends the connection, too."""
+    far.settimeout(30)
+    far.shutdown(socket.SHUT_WR)
+    while far.recv(65536):
+        pass
 
 
 @contextlib.contextmanager

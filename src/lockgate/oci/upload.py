@@ -2,8 +2,9 @@
 
 (1) a session is opened; with a repository that may hold the blob it may be mounted, and all is done;
 (2) small blobs go with the closing PUT, others in PATCHes before it;
-(3) after a broken connection the registry is asked how far it came, and the rest is sent. Whether the
-    answer to the closing PUT was lost shows in that the blob is there.
+(3) after a broken connection the registry is asked how far it came, and the rest is sent; asked once more,
+    when it had not put away all that had reached it. Whether the answer to the closing PUT was lost shows in
+    that the blob is there.
 """
 
 from __future__ import annotations
@@ -60,14 +61,19 @@ class Upload:
             RegistryError: it did not arrive, with all attempts.
             DigestMismatch: the source, or the registry, has other bytes.
         """
-        failures, reached = 0, 0
+        failures, reached, doubted = 0, 0, False
         while True:
             try:
                 self._try()
             except RegistryError as error:
                 if self._session and error.status in (404, 416):
-                    # The session is gone, or the registry counts differently: from the beginning.
-                    self._session, error.retryable = "", True
+                    error.retryable = True
+                    # The registry counts differently (416). Where it was still writing what came before a
+                    # break, it says so no more when asked again; else, or when the session is gone: from
+                    # the beginning.
+                    doubted = error.status == 416 and not doubted
+                    if not doubted:
+                        self._session = ""
                 failures = 1 if self._offset >= reached + _STEP else failures + 1
                 reached = self._offset
                 self._transport.pause(error, failures)

@@ -117,7 +117,11 @@ class Exchange(BaseHTTPRequestHandler):
             return Answered(found.status, kept, found.read())
 
     def ask_part(self, most: int) -> None:
-        """Send the beginning of the request to the registry, and break off."""
+        """Send the beginning of the request to the registry, and break off.
+
+        The registry has put away what it got when this returns, since the clients of tests do not wait
+        before they ask for it.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.target, timeout=60)
         with contextlib.closing(connection):
             connection.putrequest(
@@ -128,6 +132,9 @@ class Exchange(BaseHTTPRequestHandler):
             connection.endheaders()
             for piece in self.body(most):
                 connection.send(piece)
+            connection.sock.shutdown(socket.SHUT_WR)
+            while connection.sock.recv(PIECE):
+                pass
 
     def answer(self, found: Answered, *, claimed: int | None = None) -> None:
         """Answer the client; `claimed` is the length that is told, where that is not the true one."""

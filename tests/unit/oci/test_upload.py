@@ -173,13 +173,31 @@ def test_a_session_that_is_gone_is_begun_anew() -> None:
 
 
 def test_a_registry_that_counts_differently() -> None:
-    """A 416 means that ours and its count differ: from the beginning, too."""
+    """A second 416 means that ours and its count differ for good: from the beginning, too."""
     registry = DictRegistry()
-    registry.fail("PATCH", "state=1048576", replies(416))
+    registry.fail("PATCH", "state=1048576", replies(416), times=2)
 
     put(registry, LARGE)
 
     assert registry.count("POST") == 2
+
+
+def test_a_registry_that_was_still_writing() -> None:
+    """Asked before all that reached it is put away, the registry is asked again, and keeps what it has."""
+    registry = DictRegistry()
+    registry.fail("PATCH", "state=1048576", reset_after(300_000, registry))
+
+    def early(request: httpx2.Request, serve: Serve) -> httpx2.Response:
+        said, (_, held) = serve(), registry.uploads["upload-1"]
+        held += LARGE[len(held) : len(held) + 200_000]
+        return said
+
+    registry.fail("GET", "/uploads/", early)
+
+    put(registry, LARGE)
+
+    assert registry.count("POST") == 1
+    assert registry.count("GET") == 2
 
 
 @pytest.mark.parametrize("code", [400, 404, 405, 501])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from tests.integration import registries
 
+from lockgate.build import go_build
 from lockgate.oci.layout import Layout
 from tests import machine
 
@@ -61,7 +62,7 @@ class Repository:
             env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=go_build.SECONDS,  # a fresh machine compiles a registry in it
             check=False,
         )
         if code is not None:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
 
-SECONDS = 60
+SECONDS = 180
 """How long the server may take to start."""
 
 

@@ -41,7 +41,7 @@ needs_sandbox = pytest.mark.skipif(
 
 def get(url: str) -> bytes:
     """Return the body of a 2xx answer."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         body: bytes = answer.read()
         return body
 

@@ -59,7 +59,7 @@ def test_it_answers(greeting: Repository) -> None:
     """The verified image runs; the program was compiled and not copied."""
     status = json.loads(greeting.inv("deploy.status", "-c", "greeting", "--json").stdout)
 
-    with urllib.request.urlopen(status["url"], timeout=10) as answer:
+    with urllib.request.urlopen(status["url"], timeout=60) as answer:
         assert answer.read() == b"Good Morning\n"
     assert [len(one["layers"]) for one in greeting.record("image", "greeting")["platforms"]] == [
         2,

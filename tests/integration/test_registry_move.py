@@ -254,12 +254,12 @@ def test_half_a_manifest_is_sent_again(
     data = (signed.store / "blobs" / "sha256" / part.removeprefix("sha256:")).read_bytes()
     path = f"/v2/half/app/manifests/{part}"
     head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=30) as killed:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=60) as killed:
         killed.sendall(head.encode() + data[: len(data) // 2])
         killed.shutdown(socket.SHUT_WR)
         while killed.recv(4096):
             pass
-    with urllib.request.urlopen(f"http://127.0.0.1:{registry.port}{path}", timeout=30) as kept:
+    with urllib.request.urlopen(f"http://127.0.0.1:{registry.port}{path}", timeout=60) as kept:
         assert kept.read() == data[: len(data) // 2]
 
     moved = json.loads(

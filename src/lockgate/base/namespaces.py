@@ -31,7 +31,7 @@ def available() -> bool:
     from lockgate.base.process import run
 
     try:
-        run(offline(["true"]), timeout=10)
+        run(offline(["true"]), timeout=60)
     except ToolError:
         return False
     return True

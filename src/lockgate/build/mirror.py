@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PAUSES = (0.5, 1.0, 2.0)
-"""Seconds before the second, third and fourth attempt."""
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before the second attempt, the third, and so on."""
 PARTIAL = ".partial-"
 """How the names of files begin that are not whole yet."""
 

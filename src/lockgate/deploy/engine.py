@@ -51,12 +51,12 @@ _HARDENED = (
 )
 
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 """Seconds for an engine to say that it is there. One that is not says so at once; a busy one takes its time."""
 
 
 def find_engine() -> Engine | None:
-    """Return the first engine of this machine that answers within ten seconds.
+    """Return the first engine of this machine that answers within `_PATIENCE`.
 
     One that is elsewhere (a host of its own in DOCKER_HOST) does not count: its loopback is not ours.
     """

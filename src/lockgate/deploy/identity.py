@@ -10,8 +10,9 @@ from pathlib import Path
 from lockgate.base.errors import ToolError
 from lockgate.deploy.model import ProcessId
 
-_PATIENCE = 10.0
-"""Seconds for a process that was killed, or is about to end, to be gone; it takes milliseconds."""
+_PATIENCE = 60.0
+"""Seconds for a process that was killed, or is about to end, to be gone; it takes milliseconds, but for a machine
+that is busy with other things."""
 
 _EXITING = 0x4
 """Flag of a process that is about to end (Linux, `PF_EXITING` in `include/linux/sched.h`; proc_pid_stat(5), field 9)."""

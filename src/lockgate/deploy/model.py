@@ -134,11 +134,11 @@ class Waits(NamedTuple):
     """How long to wait, in seconds."""
 
     ready: float = 30.0
-    """For a started service to be ready."""
+    """For a started service to be ready, and then for its answer to the smoke test."""
     stop: float = 5.0
     """For a service that was asked to end."""
-    answer: float = 5.0
-    """For one answer to a request."""
+    answer: float = 10.0
+    """For one answer to a request whether it is ready."""
 
 
 WAITS = Waits()

@@ -127,7 +127,7 @@ def smoke_test(started: Started, ask: Ask, waits: Waits) -> int:
     """
     service = started.instance.service
     try:
-        status = ask(started.instance.port, service.smoke, waits.answer)
+        status = ask(started.instance.port, service.smoke, waits.ready)
     except OSError as error:
         raise NotReady(
             f"`{service.component}` did not answer the smoke test {service.smoke}: {error}"

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 _LAUNCHER = Path(__file__).with_name("_launch.py")
 
-_PATIENCE = 10.0
-"""Seconds for a sandbox to be made or to be gone; both take milliseconds."""
+_PATIENCE = 60.0
+"""Seconds for a sandbox to be made or to be gone; both take milliseconds, but for a machine that is busy with other
+things. A kernel that refuses says so at once."""
 
 _HINT = "`inv doctor` says whether this machine has namespaces or a container engine"
 
@@ -195,7 +196,7 @@ def available() -> bool:
     from lockgate.base.process import run
 
     try:
-        run([sys.executable, "-I", "-S", os.fspath(_LAUNCHER), "rehearse"], timeout=10)
+        run([sys.executable, "-I", "-S", os.fspath(_LAUNCHER), "rehearse"], timeout=_PATIENCE)
     except ToolError:
         return False
     return True

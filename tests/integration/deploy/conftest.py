@@ -81,7 +81,7 @@ def python_entries(scratch: Path) -> Iterator[Entry]:
 
 def output(*argv: str | Path) -> str:
     """Return what a program prints."""
-    ran = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30)
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
     return ran.stdout
 
 
@@ -205,14 +205,15 @@ def _no_orphans(images: Images) -> Iterator[None]:
 @pytest.fixture
 def world(tmp_path: Path, _no_orphans: None) -> Iterator[World]:
     """A folder to run things in; whatever runs there at the end of the test is ended."""
-    made = World(run=tmp_path / "run", runners=only_namespaces, waits=Waits(ready=60.0, stop=2.0))
+    patient = Waits(ready=60.0, stop=2.0, answer=60.0)
+    made = World(run=tmp_path / "run", runners=only_namespaces, waits=patient)
     yield made
     stop(COMPONENT, made)
 
 
 def get(url: str) -> Any:
     """Ask a running service, and read its answer as JSON."""
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 

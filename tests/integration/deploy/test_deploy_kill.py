@@ -28,7 +28,7 @@ import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 from lockgate.deploy.local import deploy
-from lockgate.deploy.model import Service
+from lockgate.deploy.model import Service, Waits
 from lockgate.deploy.choose import runner
 from lockgate.deploy.world import World
 from lockgate.oci.layout import Layout
@@ -42,7 +42,10 @@ def step(name):
 deploy(
     SimpleNamespace(subject=digest),
     Service(component="facts", port=8080, ready="/readyz", smoke="/smoke"),
-    World(run=Path(run), runners=lambda name: runner(name or "namespaces"), step=step),
+    World(
+        run=Path(run), runners=lambda name: runner(name or "namespaces"), step=step,
+        waits=Waits(ready=60, answer=60),
+    ),
     layout=Layout.open(Path(store)), port=int(port), now=1,
 )
 """

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+ATTEMPTS = len(PAUSES) + 1
 ADDRESS = "http://mirror.example/debian/pool/x.deb"
 DATA = b"package" * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -98,7 +99,7 @@ def test_tries_again(failure: httpx2.Response | Exception) -> None:
 
 def test_gives_up() -> None:
     """The number of attempts is bounded, and the last error is told."""
-    served = Served(*[httpx2.Response(503)] * 5)
+    served = Served(*[httpx2.Response(503)] * (ATTEMPTS + 1))
     with served.mirror() as mirror, pytest.raises(MirrorError, match="answered 503") as caught:
         mirror.read(ADDRESS, limit=10)
     assert served.paused == list(PAUSES)
@@ -142,7 +143,7 @@ def test_every_error_of_the_library_is_translated() -> None:
     ]
     assert len(kinds) > 12
     for kind in kinds:
-        served = Served(*[kind("reason") for _ in range(4)])
+        served = Served(*[kind("reason") for _ in range(ATTEMPTS)])
         with served.mirror() as mirror, pytest.raises(MirrorError):
             mirror.read(ADDRESS, limit=10)
 
@@ -205,7 +206,7 @@ def test_wrong_bytes(tmp_path: Path, data: bytes) -> None:
 
 def test_always_truncated(tmp_path: Path) -> None:
     """A file that ends early every time is an error that says how much came."""
-    served = Served(*[ok(DATA[:5]) for _ in range(4)])
+    served = Served(*[ok(DATA[:5]) for _ in range(ATTEMPTS)])
     with served.mirror() as mirror, pytest.raises(MirrorError, match="ended after 5 of 7000 bytes"):
         save(mirror, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

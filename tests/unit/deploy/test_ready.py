@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.deploy.conftest import Behaviour, Machine, MachineStarted
 
-from lockgate.deploy.ready import status_of
+from lockgate.deploy.model import Instance, Service, Waits
+from lockgate.deploy.ready import smoke_test, status_of
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,20 @@ def test_no_bytes_are_an_accident(answer: bytes) -> None:
     except OSError:
         return
     assert 100 <= status <= 599
+
+
+def test_a_smoke_test_may_take_as_long_as_a_start() -> None:
+    """It is sent once, so it has more time than each of the many questions whether the service is ready."""
+    service = Service(component="app", port=8080, ready="/readyz", smoke="/")
+    instance = Instance(
+        service=service, digest="", manifest="", revision="", runner="miniature", port=1, since=0
+    )
+    given: list[float] = []
+
+    def ask(port: int, path: str, timeout: float) -> int:
+        given.append(timeout)
+        return 200
+
+    smoke_test(MachineStarted(Machine(), instance, Behaviour()), ask, Waits(ready=30, answer=5))
+
+    assert given == [30]

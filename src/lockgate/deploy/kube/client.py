@@ -32,7 +32,7 @@ _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _ATTEMPTS = 3
-"""Of a request that the server answers with an error of its own, such as a webhook that does not answer."""
+"""How often the server may answer a request with an error of its own, such as a webhook that does not answer."""
 
 
 class Client:
@@ -298,9 +298,8 @@ class Client:
         check: Callable[[], None] | None = None,
     ) -> Answer:
         """Make a request, again while that may help; that an object is not there is an answer where `missing` says so."""
-        until, attempt, pause = self.clock.monotonic() + self._patience, 0, 0.1
+        until, failed, pause = self.clock.monotonic() + self._patience, 0, 0.1
         while True:
-            attempt += 1
             try:
                 answer = self._transport.send(method, path, body=body, media=media, accept=accept)
                 if answer.status < 300 or (
@@ -315,12 +314,13 @@ class Client:
                     retry_after=answer.headers.get("retry-after", ""),
                 )
             except ClusterError as error:
+                failed += error.status == 500
                 wait = max(error.pause, pause * (0.5 + self.clock.random() / 2))
                 passes = (
                     error.retryable
                     # An apply names no version: it met another writer, and may be made anew.
                     and (error.status != 409 or media == _APPLY)
-                    and not (error.status == 500 and attempt >= _ATTEMPTS)
+                    and failed < _ATTEMPTS
                     and self.clock.monotonic() + wait < until
                 )
                 if not passes:

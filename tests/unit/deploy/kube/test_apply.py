@@ -260,6 +260,21 @@ def test_a_busy_server_is_asked_again(cluster: Cluster) -> None:
     assert lines(cluster.apply(maps("a"))) == ["a created"]
 
 
+def test_a_server_that_was_away_may_stumble(cluster: Cluster) -> None:
+    """Its own errors are counted alone: that it could not be reached before is no reason to give up at the first."""
+    answers = [503, 503, 503, 503, 500, 500]
+    send = cluster.server.send
+
+    def starting(method: str, path: str, **rest: Any) -> Answer:
+        if answers:
+            return Answer(answers.pop(0), {}, b'{"kind":"Status","message":"etcd"}')
+        return send(method, path, **rest)
+
+    cluster.server.send = starting  # type: ignore[method-assign]
+    assert lines(cluster.apply(maps("a"))) == ["a created"]
+    assert answers == []
+
+
 def test_a_server_that_stays_busy_is_an_error_that_may_pass(cluster: Cluster) -> None:
     """After the time that was given."""
     cluster.server.failing = 1000

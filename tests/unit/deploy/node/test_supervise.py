@@ -28,6 +28,19 @@ read = plan.from_json(pathlib.Path(sys.argv[1]).read_text(), {"address": "", "fo
 sys.exit(supervise.Supervisor(read, path=sys.argv[2], logs=pathlib.Path(sys.argv[3])).run())
 """
 
+API = """
+import ast, sys
+from lockgate.deploy.node.inside import ask
+left = list(ast.literal_eval(sys.argv[4]))
+def send(*_):
+    said = left.pop(0)
+    if not isinstance(said, tuple):
+        raise OSError(said)
+    return said
+ask.Asker._send = lambda self, method, url, path="", body=None: send()
+"""
+"""What the API server answers to changes, in turn: status and body, or the words of a connection that broke."""
+
 SERVE = (
     "import socket, sys, time\n"
     "door = socket.socket(socket.AF_UNIX); door.bind(sys.argv[1]); door.listen()\n"
@@ -40,7 +53,13 @@ SECONDS = 90
 class Node:
     """A supervisor that runs."""
 
-    def __init__(self, folder: Path, parts: tuple[plan.Part, ...], seconds: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parts: tuple[plan.Part, ...],
+        seconds: int,
+        answers: tuple[tuple[int, bytes] | str, ...],
+    ) -> None:
         secrets = pki.files(
             "dev", api="https://127.0.0.1:1", context="c", now=int(time.time()), seconds=999
         )
@@ -48,9 +67,9 @@ class Node:
             (folder / name).write_bytes(secrets[f"{pki.PKI}/{name}"].data)
         whole = plan.Plan(
             parts=parts,
-            changes=(),
+            changes=(plan.Change("/api/v1/namespaces/a", {"kind": "Namespace"}),),
             api="https://127.0.0.1:1",
-            api_part="",
+            api_part="api",
             conditions=(),
             authority=str(folder / "ca.crt"),
             client=(str(folder / "node.crt"), str(folder / "node.key")),
@@ -58,7 +77,10 @@ class Node:
         )
         (folder / "node.json").write_bytes(plan.to_json(whole))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, str(folder / "node.json"), "/usr/bin:/bin", str(folder)],
+            [
+                *(sys.executable, "-c", API + MAIN),
+                *(str(folder / "node.json"), "/usr/bin:/bin", str(folder), repr(answers)),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -89,9 +111,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *parts: plan.Part, seconds: int = SECONDS) -> Iterator[Node]:
+def running(
+    folder: Path,
+    *parts: plan.Part,
+    seconds: int = SECONDS,
+    answers: tuple[tuple[int, bytes] | str, ...] = (),
+) -> Iterator[Node]:
     """Run parts until the block ends."""
-    node = Node(folder, parts, seconds)
+    node = Node(folder, parts, seconds, answers)
     try:
         yield node
     finally:
@@ -199,6 +226,35 @@ def test_a_part_that_is_never_ready_has_a_time_limit(folder: Path) -> None:
     assert code == 1
     assert said[-1]["why"] == "is not ready after 2 s"
     assert said[-1]["log"] == ["waiting"]
+
+
+def test_an_api_server_that_has_just_begun_is_asked_again(folder: Path) -> None:
+    """No answer, and errors that pass, do not end the node: the change is made again until it is taken."""
+    answers = ("timed out", (503, b"starting"), (500, b"etcd"), (201, b""))
+    with running(folder, server("api", folder), answers=answers) as node:
+        said = node.events(2)
+
+    assert [(one["part"], one["state"]) for one in said] == [("api", "ready"), ("node", "ready")]
+
+
+def test_a_change_that_is_refused_ends_the_node(folder: Path) -> None:
+    """What the API server does not take, it does not take the second time."""
+    answers = ((403, b"not you"), (201, b""))
+    with running(folder, server("api", folder), answers=answers) as node:
+        code, said = node.end()
+
+    assert code == 1
+    assert said[-1]["why"] == "/api/v1/namespaces/a: 403 not you"
+
+
+def test_a_change_has_a_time_limit(folder: Path) -> None:
+    """An API server that never gives an answer ends the node, with what the connection ended in."""
+    answers = ("timed out",) * 999
+    with running(folder, server("api", folder), seconds=2, answers=answers) as node:
+        code, said = node.end()
+
+    assert code == 1
+    assert said[-1]["why"] == "/api/v1/namespaces/a: timed out"
 
 
 def test_asked_to_end_it_ends_the_parts(folder: Path) -> None:

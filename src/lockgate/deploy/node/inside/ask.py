@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 """For one answer."""
 
+_PASSING = (409, 429, 500, 502, 503, 504)
+"""Statuses of an API server that is starting, or busy; the same change may be made again."""
+
 
 class RefusedError(Exception):
     """The API server did not take a change."""
+
+    def __init__(self, words: str, *, passing: bool) -> None:
+        super().__init__(words)
+        self.passing = passing
+        """Whether it may take it when asked again."""
 
 
 class _Unix(http.client.HTTPConnection):
@@ -60,15 +68,16 @@ class Asker:
         """Apply one object.
 
         Raises:
-            RefusedError: the API server does not take it; `str()` has its words.
+            RefusedError: the API server does not take it, or gives no answer; `str()` has its words.
         """
         url = f"{self._plan.api}{change.path}?fieldManager=lockgate-node&force=true"
         try:
             status, body = self._send("PATCH", url, body=json.dumps(change.body).encode())
         except (OSError, http.client.HTTPException) as error:
-            raise RefusedError(f"{change.path}: {error}") from error
+            raise RefusedError(f"{change.path}: {error}", passing=True) from error
         if not 200 <= status < 300:
-            raise RefusedError(f"{change.path}: {status} {body[:400].decode('utf-8', 'replace')}")
+            said = body[:400].decode("utf-8", "replace")
+            raise RefusedError(f"{change.path}: {status} {said}", passing=status in _PASSING)
 
     def _send(
         self, method: str, url: str, path: str = "", body: bytes | None = None

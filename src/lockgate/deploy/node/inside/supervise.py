@@ -18,7 +18,7 @@ from lockgate.deploy.node.inside.ask import Asker, RefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lockgate.deploy.node.inside.plan import Part, Plan
+    from lockgate.deploy.node.inside.plan import Change, Part, Plan
 
 LINES = 25
 """Lines of a part's log that an event of its failure has."""
@@ -122,11 +122,20 @@ class Supervisor:
         say(name, "ready", seconds=round(time.monotonic() - self._since[name], 2))
         if name == self._plan.api_part and not self._changed:
             self._changed = True
+            until = time.monotonic() + self._plan.seconds
             for change in self._plan.changes:
-                try:
-                    self._asker.change(change)
-                except RefusedError as error:
-                    self._failed(name, str(error))
+                while not self._taken(change, name, until):
+                    self._wait(_TICK)
+
+    def _taken(self, change: Change, name: str, until: float) -> bool:
+        """Make a change; a server that has only just begun to answer may have to be asked again."""
+        try:
+            self._asker.change(change)
+        except RefusedError as error:
+            if not error.passing or time.monotonic() > until:
+                self._failed(name, str(error))
+            return False
+        return True
 
     def _settle_conditions(self) -> None:
         until = time.monotonic() + self._plan.seconds

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.base.errors import Conflict, LockgateError
+from lockgate.base.errors import Conflict, LockgateError, Rejected
 from lockgate.config.order import place
 from lockgate.deploy.kube import crew, inventory, ownership, wait
 from lockgate.deploy.kube.drift import is_same
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 """How often an object that somebody else changes at the same time is tried anew."""
+_LEARNING, _LOOK = 10.0, 0.25
+"""Seconds that an API server may need to learn of a definition that another one, or it itself, has just taken, and
+between two questions."""
+
+_DEFINITION = "CustomResourceDefinition/"
+"""How what an object waits for begins, when it is the definition of its kind."""
 
 
 class Act:
@@ -83,13 +89,27 @@ class Act:
             first,
             check=self._held.check,
         )
-        waiting = [one.desired for one in rest if one.waits_for]
+        waiting = [one for one in rest if one.waits_for]
         if waiting:
             self._client.read_kinds()
-            asked = {one.desired.id: one for one in self._ask(waiting)}
+            asked = {one.desired.id: one for one in self._ask_patiently(waiting)}
             rest = [asked.get(one.desired.id, one) for one in rest]
         self._stage(rest)
         await_ready(self._target, self._options, [*first, *rest], check=self._held.check)
+
+    def _ask_patiently(self, waiting: Sequence[Finding]) -> list[Finding]:
+        """Ask; a server that still judges by the definition before this one refuses a new field, for a moment."""
+        wanted, clock = [one.desired for one in waiting], self._client.clock
+        defined = any(one.waits_for.startswith(_DEFINITION) for one in waiting)
+        until = clock.monotonic() + (_LEARNING if defined else 0)
+        while True:
+            try:
+                return self._ask(wanted)
+            except Rejected:
+                if clock.monotonic() >= until:
+                    raise
+            clock.sleep(_LOOK)
+            self._held.check()
 
     def _ask(self, waiting: Sequence[Desired]) -> list[Finding]:
         """Ask about objects whose definitions are there by now."""

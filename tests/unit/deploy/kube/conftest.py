@@ -18,6 +18,13 @@ from lockgate.deploy.kube.target import Target, Wanted
 
 NO_WAIT = Options(wait=0, workers=1)
 
+LAMP = """---
+apiVersion: example.org/VERSION
+kind: Lamp
+metadata: {name: desk, namespace: default}
+spec: {bright: 1}
+"""
+
 
 class Recorder:
     """Keeps what a run is told."""
@@ -131,3 +138,21 @@ def maps(*names: str, value: str = "one") -> str:
 def lines(changes: ChangeSet) -> list[str]:
     """Return the lines "name action"."""
     return [f"{one.id.name} {one.action}" for one in changes.changes]
+
+
+def definition(*versions: str) -> str:
+    """Return a definition of lamps; a version that ends with `-` is not served."""
+    listed = ", ".join(
+        f"{{name: {one.rstrip('-')}, served: {str(not one.endswith('-')).lower()}}}"
+        for one in versions
+    )
+    return (
+        "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+        "metadata: {name: lamps.example.org}\nspec: {group: example.org, scope: Namespaced, "
+        f"names: {{kind: Lamp, plural: lamps}}, versions: [{listed}]}}\n"
+    )
+
+
+def lamp(version: str = "v1", note: str = "{}") -> str:
+    """Return a lamp."""
+    return LAMP.replace("VERSION", version).replace("desk,", f"desk, annotations: {note},")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.miniature import KINDS
-from tests.unit.deploy.kube.conftest import NO_WAIT, Cluster, Proof, lines, maps
+from tests.unit.deploy.kube.conftest import NO_WAIT, Cluster, Proof, definition, lamp, lines, maps
 
 from lockgate.base.errors import ClusterError, UsageError
 from lockgate.deploy.kube import apply, delete
@@ -15,32 +15,8 @@ from lockgate.deploy.kube.client import Client
 from lockgate.deploy.kube.discovery import Kind
 
 SPACE = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
-LAMP = """---
-apiVersion: example.org/VERSION
-kind: Lamp
-metadata: {name: desk, namespace: default}
-spec: {bright: 1}
-"""
 LAMPS = ("apiextensions.k8s.io", "CustomResourceDefinition", "", "lamps.example.org")
 KEPT = "{lockgate.dev/prune: disabled}"
-
-
-def definition(*versions: str) -> str:
-    """Return a definition of lamps; a version that ends with `-` is not served."""
-    listed = ", ".join(
-        f"{{name: {one.rstrip('-')}, served: {str(not one.endswith('-')).lower()}}}"
-        for one in versions
-    )
-    return (
-        "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
-        "metadata: {name: lamps.example.org}\nspec: {group: example.org, scope: Namespaced, "
-        f"names: {{kind: Lamp, plural: lamps}}, versions: [{listed}]}}\n"
-    )
-
-
-def lamp(version: str = "v1", note: str = "{}") -> str:
-    """Return a lamp."""
-    return LAMP.replace("VERSION", version).replace("desk,", f"desk, annotations: {note},")
 
 
 def inside(note: str = "{}") -> str:

@@ -38,7 +38,7 @@ class Sigstore:
     """Everything behind one address, until the end of a `with`."""
 
     def __init__(self) -> None:
-        self.instance = Instance(dt.datetime.now(dt.UTC).replace(microsecond=0))
+        self.instance = Instance(_now())
         self.oidc = ec.generate_private_key(ec.SECP256R1())
         self.requests: list[str] = []
         """Paths that were asked for, in order."""
@@ -54,7 +54,7 @@ class Sigstore:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     @property
     def url(self) -> str:
@@ -201,8 +201,7 @@ class Sigstore:
         _, imprint, *more = der.read(body).expect(der.SEQUENCE).children()
         (nonce,) = [one.raw for one in more if one.tag == der.INTEGER]
         hashed = imprint.children()[1].expect(der.OCTETS).body
-        now = dt.datetime.now(dt.UTC).strftime("%Y%m%d%H%M%SZ").encode()
-        return self.instance.timestamp(b"", imprint=hashed, nonce=nonce, time=now)
+        return self.instance.timestamp(b"", imprint=hashed, nonce=nonce)
 
     def _answer(self, path: str, body: bytes, authorization: str) -> Any:
         routes: dict[str, Callable[[], Any]] = {
@@ -212,6 +211,8 @@ class Sigstore:
             "/api/v1/timestamp": lambda: self.stamp(body),
         }
         self.requests.append(path)
+        # What is certified, logged and stamped is of the time when it was asked for, as with a real one.
+        self.instance.now = _now()
         return self.spoil(path, routes[path]())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -219,7 +220,7 @@ class Sigstore:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            timeout = 30
+            timeout = 60
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -250,6 +251,10 @@ class _Public:
     def public_key(self) -> ec.EllipticCurvePublicKey:
         """Return it."""
         return self._key
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
 def _check(certificate: x509.Certificate, signature: bytes, data: bytes) -> None:

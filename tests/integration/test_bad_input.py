@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lockgate.base import namespaces
+from lockgate.base.files import exclusive
+from lockgate.oci.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -419,25 +422,39 @@ def test_a_full_disk_stops_the_build_and_loses_nothing(
     assert layers == [one["layers"] for one in finished.record("image")["platforms"]]
 
 
-def test_two_runs_at_once_share_one_store(settled: Repository) -> None:
-    """Both end well with the same image, each stage's work is done once, and the store is whole."""
-    environment = {**os.environ, "LOCKGATE_QUIET": ""}
-    running = [
-        subprocess.Popen(
-            [*INV, "build", "scan", "sign"],
-            cwd=settled.path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    said = [child.communicate(timeout=300)[1] for child in running]
+def test_two_runs_at_once_share_one_store(settled: Repository, tmp_path: Path) -> None:
+    """Both end well with the same image, each stage's work is done once, and the store is whole.
 
-    assert [child.returncode for child in running] == [0, 0], said
+    They meet at a lock that is held until both wait for it: else one may have built before the other begins.
+    """
+    waits = b"another run builds this component; waiting for it"
+    files = [tmp_path / "first", tmp_path / "second"]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        with exclusive(settled.path / ".lockgate" / "locks" / "build-app"):
+            for path in files:
+                with path.open("wb") as file:
+                    child = subprocess.Popen(
+                        [*INV, "build", "scan", "sign"],
+                        cwd=settled.path,
+                        env={**os.environ, "LOCKGATE_QUIET": ""},
+                        stdout=subprocess.DEVNULL,
+                        stderr=file,
+                    )
+                running.append(child)
+            deadline = time.monotonic() + 300
+            while not all(waits in path.read_bytes() for path in files):
+                assert time.monotonic() < deadline, [path.read_text() for path in files]
+                time.sleep(0.02)
+        codes = [child.wait(timeout=600) for child in running]
+    finally:
+        for child in running:
+            child.kill()
+            child.wait(timeout=60)
+    said = [path.read_text() for path in files]
+
+    assert codes == [0, 0], said
     assert settled.damaged() == []
-    assert sum("another run builds this component" in one for one in said) == 1
     assert sum(one.count("wheels linux/amd64") for one in said) == 1
     assert all(settled.subject[:15] in one for one in said)
     assert "5 of 5" in settled.inv("verify").stdout
@@ -865,7 +882,7 @@ def test_a_port_in_use_stops_nothing(work: Repository) -> None:
 
     assert f"port {port} on 127.0.0.1 cannot be used" in one_line_and_hint(done)
     assert json.loads(work.inv("deploy.status", "--json").stdout) == before
-    with urllib.request.urlopen(f"{before['url']}/readyz", timeout=10) as answer:
+    with urllib.request.urlopen(f"{before['url']}/readyz", timeout=60) as answer:
         assert answer.status == 200
 
 
@@ -881,18 +898,20 @@ def test_waivers_that_cannot_be_read_stop_everything_behind_them(work: Repositor
 
 def test_ctrl_c_in_the_middle_is_130(settled: Repository) -> None:
     """SIGINT while layers are made: exit 130, one line, and the next run finishes."""
-    child = subprocess.Popen(
-        [*INV, "build"],
-        cwd=settled.path,
-        env={**os.environ, "LOCKGATE_QUIET": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stderr is not None
-    first = child.stderr.readline()
-    child.send_signal(signal.SIGINT)
-    _, rest = child.communicate(timeout=600)
+    # The build wants this lock at its end, so it is not over when the signal comes late.
+    with exclusive(Layout.create(settled.store).root / ".lock"):
+        child = subprocess.Popen(
+            [*INV, "build"],
+            cwd=settled.path,
+            env={**os.environ, "LOCKGATE_QUIET": ""},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stderr is not None
+        first = child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        _, rest = child.communicate(timeout=600)
 
     assert "first build" in first
     assert child.returncode == 130, rest

@@ -53,7 +53,7 @@ def sigstore() -> Iterator[Sigstore]:
 
 
 def holder(
-    sigstore: Sigstore, token: str = "", *, patience: float = 30, **config: Any
+    sigstore: Sigstore, token: str = "", *, patience: float = 60, **config: Any
 ) -> KeylessSigner:
     """Return a signer with a token of the instance, or another one."""
     content = json.dumps(sigstore.config(**config)).encode()

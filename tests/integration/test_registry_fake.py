@@ -125,7 +125,10 @@ def test_the_same_answers(kind: str, layout: Layout, tmp_path: Path) -> None:
     home.mkdir()
     with (
         serve(kind, home) as running,
-        httpx2.Client(base_url=f"http://127.0.0.1:{running.port}", trust_env=False) as client,
+        # As long as the library waits: on a busy machine five seconds are not enough for every answer.
+        httpx2.Client(
+            base_url=f"http://127.0.0.1:{running.port}", timeout=60, trust_env=False
+        ) as client,
     ):
         real = Session(client)
         sequence(real, layout)

@@ -9,6 +9,7 @@ from lockgate.base.errors import DigestMismatch, RegistryError, TrustError, Usag
 from lockgate.oci.digest import Digest
 from lockgate.oci.manifest import INDEX, MANIFEST, MAX_JSON, Descriptor
 from lockgate.oci.store import describe
+from lockgate.oci.transport import ATTEMPTS
 
 if TYPE_CHECKING:
     from lockgate.oci.faults import Answer
@@ -91,13 +92,14 @@ class Manifests:
             RegistryError: the registry refuses it, or is out of reach.
             DigestMismatch: it says that it got or stored other bytes.
         """
-        digest, number = Digest.of(data), 0
+        digest, number, misread = Digest.of(data), 0, 0
         while True:
             try:
                 answer = self._send(reference, data, media_type)
             except (RegistryError, DigestMismatch) as error:
                 number += 1
-                self.pause(error, number)
+                misread += isinstance(error, DigestMismatch)
+                self.pause(error, number, misread)
                 if self.tagged(reference) == digest:
                     return ""
             else:
@@ -126,14 +128,19 @@ class Manifests:
             )
         return answer.headers.get("oci-subject", "")
 
-    def pause(self, error: RegistryError | DigestMismatch, number: int) -> None:
+    def pause(self, error: RegistryError | DigestMismatch, number: int, misread: int) -> None:
         """Wait after failed attempt `number` to store a manifest, 1 for the first.
+
+        Args:
+            error: what this attempt ended in.
+            number: attempts so far, for whatever reason they failed.
+            misread: those of them that ended in DigestMismatch.
 
         Raises:
             RegistryError, DigestMismatch: trying again is of no use.
         """
         if isinstance(error, DigestMismatch):
-            if number >= _MISREAD:
+            if misread >= _MISREAD or number >= ATTEMPTS:
                 raise error
             error = RegistryError(error.message, hint=error.hint, retryable=True)
         self._transport.pause(error, number)

@@ -75,7 +75,7 @@ class Referrers:
         """
         if _lists(self.list(subject), listed):
             return
-        tag, number = fallback_tag(subject), 0
+        tag, number, misread = fallback_tag(subject), 0, 0
         while True:
             number += 1
             try:
@@ -87,7 +87,8 @@ class Referrers:
             except (RegistryError, DigestMismatch) as error:
                 if "immutable" in error.message:
                     error.hint = "let tags that begin with `sha256-` change: they list signatures"
-                self._manifests.pause(error, number)
+                misread += isinstance(error, DigestMismatch)
+                self._manifests.pause(error, number, misread)
             now = self._manifests.fetch(tag)
             if now and _lists(Index.parse(now[1]).manifests, listed):
                 return
@@ -99,6 +100,7 @@ class Referrers:
                     retryable=True,
                 ),
                 number,
+                misread,
             )
 
     def offered(self, subject: str) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import itertools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import httpx2
 import pytest
+from tests.integration.faults.proxy import Asked
 from tests.integration.registries import REAL, Running
 from tests.unit.oci.images import everything
 
-from lockgate.oci import connection, transfer
+from lockgate.oci import transfer
 from lockgate.oci.archive import Archive
 from lockgate.oci.archive_target import ArchiveTarget
 from lockgate.oci.closure import walk
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.conftest import Serve
+    from tests.integration.faults.proxy import Script
 
     from lockgate.oci.manifest import Descriptor
 
@@ -63,10 +66,14 @@ class Shop:
     folder: Path
     repository: str
     pauses: Pauses = field(default_factory=Pauses)
+    silent: Script | None = None
+    """The answers that are not waited for, where a proxy never ends them: see `impatient`."""
 
     def registry(self, host: str = "", *, push: bool = False) -> Registry:
         """Return a client for the repository, directly or by way of a proxy."""
         world = self.pauses.world()
+        if self.silent:
+            world = impatient(world, self.silent)
         name = f"{host or f'127.0.0.1:{self.running.port}'}/{self.repository}"
         return Registry(world.endpoint(name), world, push=push)
 
@@ -165,12 +172,36 @@ def shop(running: Running, image: tuple[Layout, Descriptor], tmp_path: Path) -> 
     return Shop(running, layout, root, tmp_path, f"team/{uuid.uuid4().hex[:12]}")
 
 
-@contextlib.contextmanager
-def impatience(seconds: float = 0.5) -> Iterator[None]:
-    """Take silence of a registry for its end after a moment, and not after a minute.
+class _Impatient(httpx2.HTTPTransport):
+    """Sockets that wait only a moment for the answers that a script makes silent.
 
-    On a busy machine a registry that is well can be silent for as long: whoever uses this expects nothing of it.
+    Every other answer has as long as always. On a busy machine a registry that is well can be silent for longer
+    than that moment, and with a limit for all requests a test would fail, or pass, for another reason.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connection, "_READ", seconds)
-        yield
+
+    def __init__(self, script: Script, seconds: float) -> None:
+        super().__init__(trust_env=False)
+        self._script, self._seconds = script, seconds
+        self._count = itertools.count(1)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Carry one request."""
+        path = request.url.raw_path.decode("ascii")
+        asked = Asked(next(self._count), request.method, path, dict(request.headers))
+        if self._script(asked):
+            # Whoever sets no limit at all would wait for ever, and is not helped here.
+            limits = request.extensions["timeout"]
+            assert limits["read"] is not None
+            limits["read"] = min(limits["read"], self._seconds)
+        return super().handle_request(request)
+
+
+def impatient(world: World, script: Script, seconds: float = 0.5) -> World:
+    """Return a world that takes silence for the end after a moment, where a script makes an answer silent.
+
+    Args:
+        world: what else a connection takes from outside.
+        script: one like that of the proxy; with a memory, another one than the proxy's.
+        seconds: the moment.
+    """
+    return replace(world, transport=_Impatient(script, seconds))

@@ -227,7 +227,7 @@ class Proxy:
         self.over.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockgate.oci import settle, transfer
+from lockgate.oci import transfer
 from lockgate.oci.archive_target import ArchiveTarget
 from lockgate.oci.connection import World
 from lockgate.oci.layout import Layout
@@ -20,21 +21,72 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.process import BaseProcess
 
-SECONDS = 120
+SECONDS = 600
+"""No process may take longer than this. What one takes on a busy machine, with a busy disk, is far from it."""
 
 # A process that has the library loaded makes the others: each one starts within milliseconds.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
 
-def push(name: str, layout: str, digest: str, tag: str = "1.0") -> None:
-    """Push an image of a layout to a repository, named with its host."""
-    # Several at once on two processors are held up for longer than four times what one takes alone.
-    settle.LEAST = 1.0
+class Together:
+    """Several processes that push at the same time; each one's last wait is for the others, not for seconds.
+
+    A process that is held up on a busy machine between reading a list and writing it comes back after any
+    number of seconds, and takes away what was written meanwhile by those who waited for less. So a wait ends
+    only at a moment at which all others wait too, or have ended: nobody has read a list then that it is yet to
+    write. They go on one by one, the next when the one before it waits again or has ended.
+    """
+
+    LONGEST = 300
+    """Seconds after which a process that waits for the others fails."""
+
+    def __init__(self, count: int) -> None:
+        # All from the beginning: one that starts late must be waited for.
+        self._busy = _CONTEXT.Value("i", count)
+        """Processes that neither wait nor have ended."""
+        self._changed = _CONTEXT.Condition(self._busy.get_lock())
+
+    @contextlib.contextmanager
+    def member(self) -> Iterator[None]:
+        """Be one of them, until the block ends."""
+        try:
+            yield
+        finally:
+            self._rest()
+
+    def wait(self, _: float) -> None:
+        """Wait until every other one waits or has ended.
+
+        Raises:
+            TimeoutError: one did neither.
+        """
+        with self._changed:
+            self._rest()
+            try:
+                if not self._changed.wait_for(lambda: self._busy.value == 0, self.LONGEST):
+                    raise TimeoutError("others who push neither wait nor end")
+            finally:
+                self._busy.value += 1
+
+    def _rest(self) -> None:
+        with self._changed:
+            self._busy.value -= 1
+            self._changed.notify_all()
+
+
+def push(name: str, layout: str, digest: str, others: Together | None = None) -> None:
+    """Push an image of a layout to a repository, named with its host; `others` push there at the same time."""
     world = World()
-    with Registry(world.endpoint(name), world, push=True) as target:
+    with (
+        others.member() if others else contextlib.nullcontext(),
+        Registry(world.endpoint(name), world, push=True) as target,
+    ):
+        if others:
+            # Only the last wait. Who pauses between two attempts may be about to write what it read before.
+            target._settling._world = replace(world, sleep=others.wait)
         source = LayoutStore(Layout(Path(layout)), "the store")
-        transfer.move(transfer.plan(source, target, digest, tag), lambda *_: None)
+        transfer.move(transfer.plan(source, target, digest, "1.0"), lambda *_: None)
 
 
 def pull(name: str, layout: str, digest: str) -> None:
@@ -52,7 +104,7 @@ def copy(name: str, archive: str, digest: str) -> None:
         transfer.move(transfer.plan(source, target, digest, "app"), lambda *_: None)
 
 
-def start(action: Callable[..., None], *arguments: str) -> BaseProcess:
+def start(action: Callable[..., None], *arguments: str | Together) -> BaseProcess:
     """Start an action in a process of its own, which ends with this one."""
     child = _CONTEXT.Process(target=action, args=arguments, daemon=True)
     child.start()
@@ -73,7 +125,7 @@ def kill(child: BaseProcess) -> None:
     """Send SIGKILL, and wait for the end."""
     if child.pid is not None and child.is_alive():
         os.kill(child.pid, signal.SIGKILL)
-    child.join(30)
+    child.join(SECONDS)
 
 
 def finished(child: BaseProcess) -> int | None:

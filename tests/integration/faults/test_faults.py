@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import re
 import threading
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.integration.faults import wrongs
-from tests.integration.faults.conftest import impatience
 from tests.integration.faults.proxy import faulty
 from tests.unit.oci.images import build
 
@@ -26,7 +26,7 @@ from lockgate.oci.transport import PAUSE
 
 if TYPE_CHECKING:
     from tests.integration.faults.conftest import Shop
-    from tests.integration.faults.proxy import Asked, Fault
+    from tests.integration.faults.proxy import Asked, Fault, Script
 
 PASSING: dict[str, Fault] = {
     "429": wrongs.fails(429, retry_after="1"),
@@ -107,10 +107,10 @@ def test_what_stays_is_an_error_of_a_pull(name: str, shop: Shop) -> None:
     cell = READING[name]
     shop.push()
     script = wrongs.always(cell.fault, cell.method, cell.path)
-    for run in (shop.pull, shop.copy):
+    hasty = hurried(shop, name, script)
+    for run in (hasty.pull, hasty.copy):
         with (
             faulty(shop.running.port, script) as proxy,
-            silence(name),
             pytest.raises(cell.error) as raised,
         ):
             run(proxy.host)
@@ -127,9 +127,9 @@ def test_what_stays_is_an_error_of_a_pull(name: str, shop: Shop) -> None:
     shop.copied()
 
 
-def silence(name: str) -> contextlib.AbstractContextManager[None]:
-    """Wait only a moment where the fault is that nothing comes."""
-    return impatience() if "stalls" in name else contextlib.nullcontext()
+def hurried(shop: Shop, name: str, script: Script) -> Shop:
+    """Return a client that waits only a moment where the fault is that nothing comes."""
+    return replace(shop, silent=script) if "stalls" in name else shop
 
 
 def names(shop: Shop) -> set[str]:
@@ -180,10 +180,9 @@ def test_what_stays_is_an_error_of_a_push(name: str, shop: Shop) -> None:
     script = wrongs.always(cell.fault, cell.method, cell.path)
     with (
         faulty(shop.running.port, script) as proxy,
-        silence(name),
         pytest.raises(cell.error) as raised,
     ):
-        shop.push(proxy.host)
+        hurried(shop, name, script).push(proxy.host)
     assert re.search(cell.words, raised.value.message), raised.value.message
     assert raised.value.hint
     assert len(proxy.seen) < 300
@@ -195,9 +194,13 @@ def test_what_stays_is_an_error_of_a_push(name: str, shop: Shop) -> None:
 def test_silence_passes(shop: Shop) -> None:
     """A registry that falls silent in the middle of each blob, once, and then goes on."""
     shop.push()
-    script = wrongs.once_each(wrongs.stalls_in_the_body, "GET", BLOBS)
-    with faulty(shop.running.port, script) as proxy, impatience(1):
-        shop.pull(proxy.host)
+    # The client waits only a moment where the proxy falls silent, and as long as always for what follows.
+    stall, silent = (wrongs.once_each(wrongs.stalls_in_the_body, "GET", BLOBS) for _ in range(2))
+    with faulty(shop.running.port, stall) as proxy:
+        replace(shop, silent=silent).pull(proxy.host)
+        asked = Counter(one.key for one in proxy.seen if BLOBS in one.path and one.method == "GET")
+    assert asked
+    assert all(times > 1 for times in asked.values()), asked
     shop.pulled()
 
 

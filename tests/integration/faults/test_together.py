@@ -77,7 +77,10 @@ def test_several_pushers(running: Running, tmp_path: Path) -> None:
     for _ in range(ROUNDS):
         repository = f"together/{uuid.uuid4().hex[:12]}"
         name = f"127.0.0.1:{running.port}/{repository}"
-        started = [runs.start(runs.push, name, str(one.root), root.digest) for one, _ in layouts]
+        others = runs.Together(SIGNERS)
+        started = [
+            runs.start(runs.push, name, str(one.root), root.digest, others) for one, _ in layouts
+        ]
         assert [runs.finished(one) for one in started] == [0] * SIGNERS
 
         listed, behind = evidence(running, repository, root)
@@ -134,11 +137,11 @@ def test_two_real_signers(running: Running, tmp_path: Path) -> None:
         made.sign(pairs[name].signer)
     subject = worlds["ann"].image.subject
     repository = f"together/{uuid.uuid4().hex[:12]}"
+    name = f"127.0.0.1:{running.port}/{repository}"
 
+    others = runs.Together(len(worlds))
     started = [
-        runs.start(
-            runs.push, f"127.0.0.1:{running.port}/{repository}", str(one.layout.root), subject
-        )
+        runs.start(runs.push, name, str(one.layout.root), subject, others)
         for one in worlds.values()
     ]
     assert [runs.finished(one) for one in started] == [0, 0]

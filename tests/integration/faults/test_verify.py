@@ -5,13 +5,12 @@ What is hidden makes an image untrusted, what is broken makes an error; nothing 
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.integration.faults import wrongs
-from tests.integration.faults.conftest import SECONDS, impatience, within
+from tests.integration.faults.conftest import SECONDS, impatient, within
 from tests.integration.faults.proxy import faulty
 from tests.unit.sign.world import NOW, make_signer, make_world
 
@@ -47,16 +46,18 @@ class Signed:
             work = transfer.plan(source, target, made.image.subject, "1.0")
             transfer.move(work, lambda *_: None)
 
-    def _registry(self, host: str, *, push: bool = False) -> Registry:
-        return Registry(PATIENT.endpoint(f"{host}/{self.repository}"), PATIENT, push=push)
+    def _registry(self, host: str, world: World = PATIENT, *, push: bool = False) -> Registry:
+        return Registry(world.endpoint(f"{host}/{self.repository}"), world, push=push)
 
-    def verify(self, script: Script, *, layers: bool = True) -> Verification:
+    def verify(
+        self, script: Script, *, layers: bool = True, world: World = PATIENT
+    ) -> Verification:
         """Verify through a proxy."""
 
         def run() -> Verification:
             with (
                 faulty(self.running.port, script) as proxy,
-                self._registry(proxy.host) as source,
+                self._registry(proxy.host, world) as source,
                 Elsewhere(source, layers=layers) as place,
             ):
                 return verify(
@@ -119,9 +120,10 @@ STAYING: dict[str, tuple[Fault, str, type[LockgateError]]] = {
 def test_what_stays_is_an_error(name: str, signed: Signed) -> None:
     """What could not be looked at is neither a pass nor evidence that is missing."""
     fault, path, kind = STAYING[name]
-    silence = impatience() if name == "stalls" else contextlib.nullcontext()
-    with silence, pytest.raises(kind) as raised:
-        signed.verify(wrongs.always(fault, "GET|HEAD", path))
+    script = wrongs.always(fault, "GET|HEAD", path)
+    world = impatient(PATIENT, script) if name == "stalls" else PATIENT
+    with pytest.raises(kind) as raised:
+        signed.verify(script, world=world)
     assert raised.value.hint
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.oci.dictregistry import DictRegistry, digest_of
 from tests.unit.oci.images import KIND, build, opener, refer
-from tests.unit.oci.mishaps import answer, lost, replies, status
+from tests.unit.oci.mishaps import answer, error, lost, replies, status
 
-from lockgate.base.errors import RegistryError, TrustError
+from lockgate.base.errors import DigestMismatch, RegistryError, TrustError
 from lockgate.oci.layout import Layout
 from lockgate.oci.manifest import INDEX, Descriptor
 from lockgate.oci.referrers import fallback_tag, next_page
@@ -176,6 +176,59 @@ def test_two_at_once(layout: Layout) -> None:
 
     found = {one.digest for one in client.referrers(root.digest)}
     assert found == {ours.digest, theirs.digest}
+
+
+def misread(_: httpx2.Request, __: Serve) -> httpx2.Response:
+    """Answer as docker-registry does while another client writes."""
+    return error(400, "DIGEST_INVALID")
+
+
+def test_a_list_that_is_lost_is_not_misread(layout: Layout) -> None:
+    """Entries that others took away do not count when the registry misreads what it is sent."""
+    registry = DictRegistry(referrers_api=False)
+    root, client = pushed(registry, layout), registry.open()
+    held, tag = registry["team/app"], fallback_tag(root.digest)
+
+    def take_away(_: httpx2.Request, serve: Serve) -> httpx2.Response:
+        found = serve()
+        del held.tags[tag]
+        return found
+
+    registry.fail("PUT", f"/manifests/{tag}", take_away, times=2)
+    registry.fail("PUT", f"/manifests/{tag}", misread, times=2)
+
+    put = attach(client, layout, root, b"1")
+
+    assert [one.digest for one in client.referrers(root.digest)] == [put.digest]
+
+
+def test_a_failure_is_no_misreading(layout: Layout) -> None:
+    """The same for a manifest of its own: a registry that was busy before has misread nothing yet."""
+    registry = DictRegistry(referrers_api=False)
+    root, client = pushed(registry, layout), registry.open()
+    registry.fail("PUT", "/manifests/sha256:", status(503), times=2)
+    registry.fail("PUT", "/manifests/sha256:", misread, times=2)
+
+    put = attach(client, layout, root, b"1")
+
+    assert [one.digest for one in client.referrers(root.digest)] == [put.digest]
+
+
+@pytest.mark.parametrize(("lost_before", "misread_then"), [(0, 3), (1, 3), (4, 1)])
+def test_a_registry_that_keeps_misreading(
+    lost_before: int, misread_then: int, layout: Layout
+) -> None:
+    """After three misreadings, or with the last attempt, the error is that the bytes differ."""
+    registry = DictRegistry(referrers_api=False)
+    root, client = pushed(registry, layout), registry.open()
+    tag = fallback_tag(root.digest)
+    registry.fail("PUT", f"/manifests/{tag}", replies(201), times=lost_before)
+    registry.fail("PUT", f"/manifests/{tag}", misread, times=99)
+
+    with pytest.raises(DigestMismatch, match="other bytes"):
+        attach(client, layout, root, b"1")
+
+    assert registry.count("PUT", f"/manifests/{tag}") == lost_before + misread_then
 
 
 def test_a_tag_that_others_write_all_the_time(layout: Layout) -> None:

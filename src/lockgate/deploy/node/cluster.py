@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _UNENFORCED = "not enforced: the kernel takes no sets of addresses (ipset) here"
 
-SECONDS = 240.0
+SECONDS = 600.0
 """Longest time until a started node is ready; each part has a shorter one of its own."""
 
 Done = Literal["created", "started", "unchanged"]

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pytest
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+from tests.apiserver import run_kubectl
 
 from lockgate.deploy.node import cluster as node
 from lockgate.deploy.node import configuration, machine, pki
@@ -128,16 +129,11 @@ class Cluster:
         return done
 
     def kubectl(
-        self, *arguments: str, stdin: str | None = None, code: int | None = 0, seconds: float = 60
+        self, *arguments: str, stdin: str | None = None, code: int | None = 0, seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as the cluster's administrator."""
-        done = subprocess.run(
-            [kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
+        done = run_kubectl(
+            [kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin, seconds=seconds
         )
         if code is not None:
             assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}"

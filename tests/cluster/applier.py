@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> None:
             now=time.time,
             events=Silent(),
         )
-        apply.apply(Proof(wanted.artifact), wanted, target, Options(wait=60, workers=1))
+        apply.apply(Proof(wanted.artifact), wanted, target, Options(wait=180, workers=1))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Place:
         user: str = "admin",
         lease: float = 30.0,
         connection: Connection | None = None,
-        patience: float = 10.0,
+        patience: float = 120.0,
     ) -> Target:
         """Return an inventory."""
         client = Client(connection or self.connection(user), patience=patience)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 ASSETS = ROOT / "tests" / "assets" / "argo-cd"
 NAMESPACE = "argocd"
-SECONDS = 120.0
-"""How long Argo CD may take for one application. It takes a few; a busy machine, more."""
+SECONDS = 300.0
+"""How long Argo CD may take for one application. It takes a few; its first start on a busy machine, more."""
 
 RESYNC = 10
 """Seconds after which it compares an application again: should it begin before it has seen the Secret of the registry,
@@ -228,7 +228,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _answers(*servers: tuple[Service, int]) -> None:
     """Wait until servers listen at their ports."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     for service, port in servers:
         while True:
             try:

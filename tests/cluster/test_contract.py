@@ -18,4 +18,4 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda one: one.__name__)
 def test_promise(promise: Callable[[Client, str], None], place: Place) -> None:
     """Each one, in a namespace of its own."""
-    promise(Client(place.connection(), patience=5), place.namespace)
+    promise(Client(place.connection(), patience=60), place.namespace)

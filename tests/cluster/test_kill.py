@@ -70,7 +70,7 @@ stringData: {key: word}
 """
 
 
-WAIT = Options(wait=60)
+WAIT = Options(wait=180)
 
 
 def nothing(_: Request) -> None:

@@ -264,7 +264,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}/shop"
     finally:
         child.kill()
-        child.wait(10)
+        child.wait(60)
 
 
 def test_another_machine_can_go_back(shop: Shop, registry: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.cluster.conftest import lines
 from tests.cluster.test_apply import ONE
+from tests.node import until
 
 if TYPE_CHECKING:
     from tests.cluster.conftest import Place
@@ -89,13 +89,13 @@ def served(place: Place, *versions: str) -> str:
     """Serve the kind in some versions; return its name, once discovery says so."""
     name = f"lamps.{place.namespace}.example.org"
     place.kubectl("apply", "-f", "-", stdin=definition(place, *versions))
-    for _ in range(100):
+
+    def known() -> list[str]:
         kinds = place.target().client.kinds
-        known = [one.version for one in kinds.versions(f"{place.namespace}.example.org", "Lamp")]
-        if sorted(known) == sorted(versions):
-            return name
-        time.sleep(0.1)
-    raise AssertionError(f"{known} are served, not {versions}")
+        return [one.version for one in kinds.versions(f"{place.namespace}.example.org", "Lamp")]
+
+    until(lambda: sorted(known()) == sorted(versions), f"{versions} are served")
+    return name
 
 
 def test_our_books_move_to_the_new_version(place: Place) -> None:

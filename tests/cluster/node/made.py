@@ -20,7 +20,7 @@ class Made(Cluster):
 
     def look(self) -> dict[str, Any]:
         """Return what `inv cluster.status --json` says now."""
-        answer = self.inv("cluster.status", "--json", "--name", self.name, code=None, seconds=60)
+        answer = self.inv("cluster.status", "--json", "--name", self.name, code=None, seconds=180)
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
@@ -45,7 +45,7 @@ class Made(Cluster):
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=True,
         )
         return done.stdout

@@ -15,6 +15,8 @@ import yaml
 from tests.integration.conftest import Repository, copy_project
 from tests.node import until
 
+from lockgate.deploy.node.pki import PODS
+
 if TYPE_CHECKING:
     from tests.node import Cluster
 
@@ -29,20 +31,22 @@ SECONDS = 1800
 VISITOR = "lockgate.tests/visitor"
 """Label of pods that may reach the app. In its namespace nothing may reach anything without a NetworkPolicy."""
 
+LOADER = "lockgate.tests/loader"
+"""Label of the pod with the load, which may reach any pod's address."""
+
 VISIT = """
-import time, urllib.error, urllib.request
+import time, urllib.request
 for path in ("/version", "/"):
     answer = None
     while answer is None:
         try:
-            answer = urllib.request.urlopen("http://todo" + path, timeout=10)
-        except urllib.error.HTTPError as error:
-            answer = error
-        except OSError:
+            answer = urllib.request.urlopen("http://todo" + path, timeout=60)
+        except OSError as error:
+            print("not yet:", error, flush=True)
             time.sleep(0.2)
     print(answer.read().decode(), flush=True)
 """
-"""Prints what the app answers. The rules that let a new pod reach it follow a moment after its start."""
+"""Prints what the app answers once it serves. The rules that let a new pod reach it follow a moment after its start."""
 
 DIAL = """
 import socket, sys, time
@@ -108,19 +112,24 @@ def deployed(cluster: Cluster, shop: Repository, namespace: str) -> str:
     """Deploy it, and let visitors reach it; return what was said."""
     to_app = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "todo"}}}
     said = shop.inv("deploy", "-e", "dev").stderr
+    let_out(cluster, namespace, VISITOR, to_app)
+    return said
+
+
+def let_out(cluster: Cluster, namespace: str, label: str, to: dict[str, Any]) -> None:
+    """Let pods with a label reach a peer, which is that of a NetworkPolicy."""
     cluster.apply(
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": {"name": "visitors", "namespace": namespace},
+            "metadata": {"name": label.rpartition("/")[2], "namespace": namespace},
             "spec": {
-                "podSelector": {"matchLabels": {VISITOR: "yes"}},
+                "podSelector": {"matchLabels": {label: "yes"}},
                 "policyTypes": ["Egress"],
-                "egress": [{"to": [to_app]}],
+                "egress": [{"to": [to]}],
             },
         }
     )
-    return said
 
 
 def objects(shop: Repository, cluster: Cluster) -> str:
@@ -197,6 +206,22 @@ def counts(cluster: Cluster, namespace: str) -> list[int]:
     return [int(one) for one in lines[-1].split()] if lines else [0, 0, 0]
 
 
+def settled(cluster: Cluster, namespace: str) -> bool:
+    """Whether the controllers have said of two replicas all that they have to say; then their words stay."""
+    of = f"--namespace={namespace}"
+    budget = cluster.get("poddisruptionbudget/todo", of).get("status", {})
+    scaler = cluster.get("horizontalpodautoscaler/todo", of).get("status", {})
+    # Once it has scaled it looks for metrics, which are not there, and has no more to say after that.
+    scaled = any(one["type"] == "ScalingActive" for one in scaler.get("conditions") or ())
+    counted = (
+        replicas(cluster, namespace).get("availableReplicas"),
+        budget.get("currentHealthy"),
+        scaler.get("currentReplicas"),
+        scaler.get("desiredReplicas"),
+    )
+    return scaled and counted == (2, 2, 2, 2)
+
+
 def page(cluster: Cluster, namespace: str, name: str) -> str:
     """Return what the Service answers to a pod, under `/version` and `/`."""
     run_pod(cluster, namespace, name, VISIT, **{VISITOR: "yes"})
@@ -248,11 +273,17 @@ def test_nobody_else_reaches_the_app_or_its_database(
         cluster.kubectl("delete", "namespace", outside, "--wait=false")
 
 
-def test_deployed_again_nothing_changes(cluster: Cluster, shop: Repository, deployed: str) -> None:
+def test_deployed_again_nothing_changes(
+    cluster: Cluster, namespace: str, shop: Repository, deployed: str
+) -> None:
     """Neither for Lockgate nor for kubectl: what is there is what the artifact says."""
     assert deployed
     again = shop.inv("deploy", "-e", "dev", "--json").stdout
     assert {one["action"] for one in json.loads(again)["changes"]} == {"unchanged"}
+    # kubectl reads an object and then asks what would become of it: nobody may write its status in between.
+    until(
+        lambda: settled(cluster, namespace), "the controllers have said all that they have to say"
+    )
     different = cluster.kubectl(
         "diff", "--server-side", "-f", "-", stdin=objects(shop, cluster), code=None
     )
@@ -265,7 +296,9 @@ def test_an_upgrade_and_the_way_back_fail_no_request(
     """Under a constant load: a new version takes over, the old one comes back, and no task is lost."""
     assert deployed
     before = shop.subject
-    run_pod(cluster, namespace, "load", LOAD.read_text(), "todo", str(SECONDS), **{VISITOR: "yes"})
+    # By address: the rules of a policy that names pods follow a new one later than its Service may.
+    let_out(cluster, namespace, LOADER, {"ipBlock": {"cidr": PODS}})
+    run_pod(cluster, namespace, "load", LOAD.read_text(), "todo", str(SECONDS), **{LOADER: "yes"})
     until(lambda: counts(cluster, namespace)[0] > 50, "the load")
 
     shop.edit("app/todo/health.py", 'VERSION = "1.0.0"', 'VERSION = "1.1.0"')

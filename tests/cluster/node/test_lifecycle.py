@@ -53,7 +53,7 @@ def test_a_second_up_changes_nothing(cluster: Made) -> None:
     """`cluster.up` of a cluster that runs says `unchanged`; its container is the same one."""
     before = cluster.containers()
 
-    answer = cluster.inv("cluster.up", seconds=60)
+    answer = cluster.inv("cluster.up", seconds=180)
 
     assert "test  unchanged" in answer.stderr
     after = cluster.containers()
@@ -172,7 +172,7 @@ def killed_when(cluster: Made, seen: str) -> None:
             start_new_session=True,
         ) as child,
     ):
-        late = threading.Timer(120, watch.kill)
+        late = threading.Timer(300, watch.kill)
         late.start()
         try:
             moment, name = MOMENTS[seen], f"lockgate-{cluster.name}-"
@@ -228,14 +228,14 @@ def test_a_lost_kubeconfig_comes_back(cluster: Made) -> None:
     before = cluster.kubeconfig.read_bytes()
     cluster.kubeconfig.unlink()
 
-    cluster.inv("cluster.up", seconds=60)
+    cluster.inv("cluster.up", seconds=180)
 
     assert cluster.kubeconfig.read_bytes() == before
 
 
 def test_a_plan_changes_nothing(other: Made) -> None:
     """`--plan` says what would happen, and neither a container nor a file is made."""
-    answer = other.inv("cluster.up", "--plan", "--name", "other", seconds=60)
+    answer = other.inv("cluster.up", "--plan", "--name", "other", seconds=180)
 
     assert "other  absent; would be a node in one container" in answer.stderr
     assert other.containers() == other.volumes() == []
@@ -249,7 +249,7 @@ def test_a_port_that_is_taken_is_named(cluster: Made, other: Made) -> None:
     text = settings.read_text()
     settings.write_text(text.replace("registry_port: 0", f"registry_port: {port}"))
     try:
-        answer = other.inv("cluster.up", "--name", "other", code=2, seconds=120)
+        answer = other.inv("cluster.up", "--name", "other", code=2, seconds=180)
     finally:
         settings.write_text(text)
 

@@ -21,7 +21,7 @@ def fetch(url):
     """Return the status with which an address answers."""
     tls = ssl.create_default_context(cafile=f"{ACCOUNT}/ca.crt") if url.startswith("https") else None
     try:
-        with urllib.request.urlopen(url, timeout=3, context=tls) as answer:
+        with urllib.request.urlopen(url, timeout=30, context=tls) as answer:
             return str(answer.status)
     except urllib.error.HTTPError as error:
         return str(error.code)

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import http.client
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -162,6 +163,14 @@ def _wait(server: subprocess.Popen[bytes], port: int, log: Path, *, secure: bool
     """Return once the registry answers."""
     if not wait_until_it_answers(port, lambda: server.poll() is not None, secure=secure):
         pytest.fail(f"{server.args!r} did not start: {log.read_text()[-2000:]}")
+
+
+def finish(link: socket.socket) -> None:
+    """End what is sent to a registry, and read until it ends the connection, too: it has put away what it got."""
+    link.settimeout(60)
+    link.shutdown(socket.SHUT_WR)
+    while link.recv(65536):
+        pass
 
 
 def wait_until_it_answers(port: int, ended: Callable[[], bool], *, secure: bool = False) -> bool:

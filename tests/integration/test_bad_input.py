@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.integration.conftest import scanner
 
 from lockgate.base import namespaces
 from lockgate.base.files import exclusive
@@ -469,15 +470,7 @@ def trivy(work: Repository, tmp_path: Path) -> Callable[[str, str], dict[str, st
     shutil.rmtree(work.path / ".lockgate" / "cache" / "scan")
 
     def make(version: str, body: str) -> dict[str, str]:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        path = folder / "trivy"
-        path.write_text(
-            f'#!/bin/sh\nfor word; do if [ "$word" = --version ]; then echo "Version: {version}"; '
-            f"exit 0; fi; done\n{body}\n"
-        )
-        path.chmod(0o755)
-        return {"PATH": f"{folder}:{os.environ['PATH']}", "A_TOKEN": SECRET}
+        return {**scanner(tmp_path / "bin", version, body), "A_TOKEN": SECRET}
 
     return make
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.conftest import scanner
 
 from lockgate.base import namespaces
 from lockgate.base.files import exclusive
@@ -85,14 +86,7 @@ def same(settled: Repository, finished: Repository) -> Repository:
 @pytest.fixture
 def endless(tmp_path: Path) -> dict[str, str]:
     """The environment in which the `trivy` on PATH never ends: a flow that scans is there until it is ended."""
-    path = tmp_path / "bin" / "trivy"
-    path.parent.mkdir()
-    path.write_text(
-        '#!/bin/sh\nfor word; do if [ "$word" = --version ]; then echo "Version: 0.76.0"; '
-        "exit 0; fi; done\nexec sleep 600\n"
-    )
-    path.chmod(0o755)
-    return {"PATH": f"{path.parent}:{os.environ['PATH']}"}
+    return scanner(tmp_path / "bin", "0.76.0", "exec sleep 600")
 
 
 def naming(repository: Repository) -> contextlib.AbstractContextManager[None]:

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.integration.registries import serve
+from tests.integration.registries import finish, serve
 from tests.machine import free_port
 from tests.unit.oci.images import build, describe, everything, noise, opener
 
@@ -268,16 +268,8 @@ class Breaking:
                             # The registry sees the end of what came, and the client a reset: when the
                             # registry has put away what it got, since these clients do not wait.
                             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                            _drain(far)
+                            finish(far)
                             return
-
-
-def _drain(far: socket.socket) -> None:
-    """End what is sent to a registry, and read until it ends the connection, too."""
-    far.settimeout(30)
-    far.shutdown(socket.SHUT_WR)
-    while far.recv(65536):
-        pass
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.integration.registries import finish
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -132,9 +134,7 @@ class Exchange(BaseHTTPRequestHandler):
             connection.endheaders()
             for piece in self.body(most):
                 connection.send(piece)
-            connection.sock.shutdown(socket.SHUT_WR)
-            while connection.sock.recv(PIECE):
-                pass
+            finish(connection.sock)
 
     def answer(self, found: Answered, *, claimed: int | None = None) -> None:
         """Answer the client; `claimed` is the length that is told, where that is not the true one."""

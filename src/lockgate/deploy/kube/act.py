@@ -29,12 +29,10 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 """How often an object that somebody else changes at the same time is tried anew."""
-_LEARNING, _LOOK = 10.0, 0.25
-"""Seconds that an API server may need to learn of a definition that another one, or it itself, has just taken, and
-between two questions."""
-
-_DEFINITION = "CustomResourceDefinition/"
-"""How what an object waits for begins, when it is the definition of its kind."""
+_LEARNING = 10.0
+"""Seconds that an API server may need to learn of a definition that another one, or it itself, has just taken."""
+_LOOK = 0.25
+"""Seconds between two questions whether it has."""
 
 
 class Act:
@@ -92,19 +90,23 @@ class Act:
         waiting = [one for one in rest if one.waits_for]
         if waiting:
             self._client.read_kinds()
-            asked = {one.desired.id: one for one in self._ask_patiently(waiting)}
+            definitions = {one.desired.id.label for one in first}
+            defined = any(one.waits_for in definitions for one in waiting)
+            found = self._ask_patiently(
+                [one.desired for one in waiting], seconds=_LEARNING if defined else 0
+            )
+            asked = {one.desired.id: one for one in found}
             rest = [asked.get(one.desired.id, one) for one in rest]
         self._stage(rest)
         await_ready(self._target, self._options, [*first, *rest], check=self._held.check)
 
-    def _ask_patiently(self, waiting: Sequence[Finding]) -> list[Finding]:
+    def _ask_patiently(self, waiting: Sequence[Desired], *, seconds: float) -> list[Finding]:
         """Ask; a server that still judges by the definition before this one refuses a new field, for a moment."""
-        wanted, clock = [one.desired for one in waiting], self._client.clock
-        defined = any(one.waits_for.startswith(_DEFINITION) for one in waiting)
-        until = clock.monotonic() + (_LEARNING if defined else 0)
+        clock = self._client.clock
+        until = clock.monotonic() + seconds
         while True:
             try:
-                return self._ask(wanted)
+                return self._ask(waiting)
             except Rejected:
                 if clock.monotonic() >= until:
                     raise
